@@ -1,0 +1,1 @@
+"""The simulated bench: arm, tasks, experts and randomisation in MuJoCo."""
