@@ -1,1 +1,1 @@
-"""The types, specs and protocols that every station shares; numpy and the standard library only."""
+"""Types, specs and protocols that every station shares; numpy and the standard library only."""

@@ -1,4 +1,4 @@
-"""Time has one owner: a monotonic clock that is handed in, so that tests and simulators can be it."""
+"""Time has one owner: a monotonic clock, handed in so that tests and simulators can be it."""
 
 from __future__ import annotations
 

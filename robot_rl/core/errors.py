@@ -38,6 +38,10 @@ class GateStopError(RobotRlError):
     """The safety gate has latched STOP; only a person may clear it."""
 
 
+class LearnerLostError(RobotRlError):
+    """The learner has died, fallen silent or fallen too far behind; nobody improves the policy."""
+
+
 def did_you_mean(word: str, valid: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the nearest valid word, else the list of valid words."""
     names = sorted(valid)

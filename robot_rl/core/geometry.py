@@ -89,6 +89,6 @@ def pose_plus_delta(pose: Array, delta: Array) -> Array:
 
 
 def pose_minus_pose(target: Array, pose: Array) -> Array:
-    """The base-frame delta float64[6] that `pose_plus_delta` needs to reach `target` from `pose`."""
+    """The base-frame delta float64[6] with which `pose_plus_delta` takes `pose` to `target`."""
     rotation = quat_multiply(target[3:7], quat_conjugate(pose[3:7]))
     return np.concatenate([target[:3] - pose[:3], rotvec_from_quat(rotation)])

@@ -35,7 +35,7 @@ class Policy(Protocol):
 
 
 class OnlinePolicy(Protocol):
-    """A policy that a learner improves while it acts, on top of a base action where there is one."""
+    """A policy that a learner improves while it acts, on top of a base action if there is one."""
 
     version: int
     """Version of the weights that act now; grows with every swap."""

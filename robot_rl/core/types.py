@@ -7,10 +7,10 @@ which is what the robot obeys and is in SI units.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,23 @@ class GateReason(IntEnum):
     JOINT_LIMIT = 10
     FORCE = 11
     OBSERVATION_NON_FINITE = 12
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the action was refused as a whole; otherwise it was passed or bent."""
+        return self in _REFUSALS
+
+
+_REFUSALS = frozenset(
+    {
+        GateReason.SHAPE,
+        GateReason.NON_FINITE,
+        GateReason.STALE_COMMAND,
+        GateReason.STALE_OBSERVATION,
+        GateReason.NOT_RUNNING,
+        GateReason.OBSERVATION_NON_FINITE,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,13 +292,49 @@ class Episode:
 
     @property
     def assisted(self) -> bool:
-        """Whether a person drove at least one step."""
-        return bool((self.source == Source.HUMAN).any())
+        """Whether a person drove at least one step, correcting or demonstrating."""
+        return bool(np.isin(self.source, (Source.HUMAN, Source.DEMO)).any())
 
     @property
     def success_autonomous(self) -> bool:
         """Success without any human step: the only success that counts."""
         return self.outcome == Outcome.SUCCESS and not self.assisted
+
+    def observation(self, t: int) -> Observation:
+        """The observation at instant t in [0, T]; of the streams' ages only the oldest is kept."""
+        return Observation(
+            stamp_ns=int(self.stamps_ns[t]),
+            vectors={key: column[t] for key, column in self.vectors.items()},
+            images={key: column[t] for key, column in self.images.items()},
+            ages_s={"oldest": float(self.ages_s[t])},
+        )
+
+    def transitions(self) -> Iterator[Transition]:
+        """The steps again, in order; neighbours share the observation between them."""
+        observation = self.observation(0)
+        for t in range(len(self)):
+            last = t == len(self) - 1
+            next_observation = self.observation(t + 1)
+            yield Transition(
+                observation=observation,
+                next_observation=next_observation,
+                action=self.action[t],
+                base_action=self.base_action[t],
+                next_base_action=self.base_action[t + 1],
+                proposed_action=self.proposed_action[t],
+                reward=float(self.reward[t]),
+                terminated=last and self.terminated,
+                truncated=last and self.truncated,
+                source=Source(int(self.source[t])),
+                intervention_start=bool(self.intervention_start[t]),
+                gate_reason=GateReason(int(self.gate_reason[t])),
+                inference_s=float(self.inference_s[t]),
+                lateness_s=float(self.lateness_s[t]),
+                episode_id=self.episode_id,
+                step=t,
+                policy_version=int(self.policy_version[t]),
+            )
+            observation = next_observation
 
     @classmethod
     def from_transitions(
@@ -303,7 +356,7 @@ class Episode:
         observations = [t.observation for t in transitions] + [last.next_observation]
 
         def column(name: str, dtype: Any) -> NDArray[Any]:
-            return np.asarray([getattr(t, name) for t in transitions], dtype)
+            return cast(NDArray[Any], np.asarray([getattr(t, name) for t in transitions], dtype))
 
         return cls(
             episode_id=last.episode_id,
