@@ -1,0 +1,1 @@
+"""YAML files become frozen, validated configs; components are named by import path."""
