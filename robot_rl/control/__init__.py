@@ -1,0 +1,1 @@
+"""Between a proposed action and the robot: chunks, arbitration, the safety gate, pace."""

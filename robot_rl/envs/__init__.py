@@ -1,0 +1,1 @@
+"""The closed loop around a bench: one control period a step, and its gymnasium face."""

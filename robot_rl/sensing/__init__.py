@@ -1,0 +1,1 @@
+"""From stamped samples of several devices to one aligned observation."""
