@@ -1,0 +1,85 @@
+"""The columns a replay buffer keeps of a step, and how a step becomes a row of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robot_rl.core.errors import ContractError
+from robot_rl.core.types import Episode, Transition, Vector
+
+Row = dict[str, Any]
+
+ACTION_COLUMNS = ("action", "base_action", "next_base_action", "proposed_action")
+"""float32[capacity, d]."""
+
+SCALAR_COLUMNS = {
+    "reward": np.float32,
+    "terminated": np.bool_,
+    "truncated": np.bool_,
+    "source": np.uint8,
+    "intervention_start": np.bool_,
+    "step": np.int64,
+    "policy_version": np.int64,
+}
+"""dtype[capacity]; with the actions, what a `Transition` says of its step."""
+
+PLACE_COLUMNS = {
+    "episode": np.int64,
+    "frame": np.int64,
+    "next_frame": np.int64,
+    "continues": np.bool_,
+}
+"""dtype[capacity]; where the buffer put the step: a number per episode added, its two frames, and
+whether it follows the step before it in the same episode without a gap."""
+
+
+def empty_columns(capacity: int, action_dim: int) -> dict[str, NDArray[Any]]:
+    """Return zeroed columns for `capacity` steps."""
+    scalars = SCALAR_COLUMNS | PLACE_COLUMNS
+    return {
+        **{name: np.zeros((capacity, action_dim), np.float32) for name in ACTION_COLUMNS},
+        **{name: np.zeros(capacity, dtype) for name, dtype in scalars.items()},
+    }
+
+
+def transition_row(transition: Transition) -> Row:
+    """Return what the columns keep of a transition."""
+    return {name: getattr(transition, name) for name in (*ACTION_COLUMNS, *SCALAR_COLUMNS)}
+
+
+def episode_row(episode: Episode, t: int) -> Row:
+    """Return what the columns keep of step `t` of an episode."""
+    is_last = t == len(episode) - 1
+    return {
+        "action": episode.action[t],
+        "base_action": episode.base_action[t],
+        "next_base_action": episode.base_action[t + 1],
+        "proposed_action": episode.proposed_action[t],
+        "reward": episode.reward[t],
+        "terminated": is_last and episode.terminated,
+        "truncated": is_last and episode.truncated,
+        "source": episode.source[t],
+        "intervention_start": episode.intervention_start[t],
+        "step": t,
+        "policy_version": episode.policy_version[t],
+    }
+
+
+def check_row(row: Mapping[str, Any], action_dim: int) -> None:
+    """Check that actions and reward are finite and of the right length.
+
+    Raises:
+        ContractError: naming the step and the column.
+    """
+    for name in ACTION_COLUMNS:
+        action: Vector = row[name]
+        if action.shape != (action_dim,) or not np.isfinite(action).all():
+            raise ContractError(
+                f"step {row['step']}: {name} is {action}, expected {action_dim} finite numbers"
+            )
+    if not np.isfinite(row["reward"]):
+        raise ContractError(f"step {row['step']}: reward is {row['reward']}, expected a number")
