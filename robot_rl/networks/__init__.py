@@ -1,0 +1,1 @@
+"""Neural networks: encoders, MLPs, critics, denoisers. No learning rules here."""

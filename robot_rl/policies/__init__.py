@@ -1,0 +1,1 @@
+"""Policies: from an observation to actions. Nothing here learns."""
