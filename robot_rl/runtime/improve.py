@@ -1,0 +1,220 @@
+"""The online phase: act, record, learn, and never deploy what is not better than the base."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from pydantic import Field
+
+from robot_rl.config.model import Config
+from robot_rl.core.protocol import OnlinePolicy
+from robot_rl.core.spec import WRENCH
+from robot_rl.core.types import Episode, EpisodeMetadata, GateReason, Source
+from robot_rl.data.episode_store import EpisodeStore
+from robot_rl.runtime.evaluator import NeverWorse
+from robot_rl.runtime.events import (
+    EpisodeEnded,
+    GateEvent,
+    LearnerMetrics,
+    PhaseProgress,
+    Sink,
+    send,
+)
+from robot_rl.runtime.link import LearnerLink, Published
+from robot_rl.runtime.rollout import Rollout, force_curve, succeeded
+
+PHASE = "improve"
+
+
+class ImproveConfig(Config):
+    """How long the online phase lasts and how it is judged.
+
+    Args:
+        env_steps: its end at the latest.
+        judge_every_steps: environment steps between two judgements.
+        judge_episodes: matched starts of one judgement.
+        confidence: of the bound by which a candidate must beat the base.
+        good_enough: ends the phase early once so many judgements in a row reach this success.
+        checkpoint_every_episodes: episodes between two checkpoints.
+    """
+
+    env_steps: int = Field(ge=1)
+    judge_every_steps: int = Field(default=2000, ge=1)
+    judge_episodes: int = Field(default=50, ge=1)
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    good_enough: tuple[float, int] = (1.0, 3)
+    checkpoint_every_episodes: int = Field(default=50, ge=1)
+
+
+class Trainable(OnlinePolicy, Protocol):
+    """An online policy whose weights can be swapped."""
+
+    def load_weights(self, weights: Any, version: int) -> None:
+        """Adopt newer weights, or refuse them."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """Where the online phase stands; saved with every checkpoint."""
+
+    episodes: int = 0
+    env_steps: int = 0
+    human_steps: int = 0
+    judged_at: int = 0
+    good_in_a_row: int = 0
+
+
+class Improvement:
+    """Runs the online phase.
+
+    Args:
+        rollout: an exploring rollout that hands every step to `link.add`.
+        policy: the online policy that acts; its weights are swapped between episodes.
+        link: the learner.
+        store: every episode is appended here before the next one starts; it holds those of
+            `progress` and, after a crash, some more.
+        judge: compares candidates with the base.
+        save: called with progress and judge's and learner's state to write a checkpoint.
+        sinks: who hears events.
+    """
+
+    def __init__(
+        self,
+        config: ImproveConfig,
+        *,
+        rollout: Rollout,
+        policy: Trainable,
+        link: LearnerLink,
+        store: EpisodeStore,
+        judge: NeverWorse,
+        metadata: Callable[[int], EpisodeMetadata],
+        first_seed: int,
+        save: Callable[[Progress], None],
+        sinks: Sequence[Sink],
+        progress: Progress,
+    ) -> None:
+        self._config = config
+        self._rollout = rollout
+        self._policy = policy
+        self._link = link
+        self._store = store
+        self._judge = judge
+        self._metadata = metadata
+        self._first_seed = first_seed
+        self._save = save
+        self._sinks = sinks
+        self.progress = progress
+        self._saved_episodes = progress.episodes
+        self._clock = time.monotonic()
+        self._updates = 0
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Train until the steps are spent, the policy is good enough, or `stop` says so."""
+        self._count_unsaved()
+        news = self._link.sync()
+        self._updates = news.updates
+        self._adopt(news)
+        while not (self._finished() or stop()):
+            start_s = time.monotonic()
+            seed = self._first_seed + self.progress.episodes
+            episode = self._rollout.run(f"online-{seed}", seed, self._metadata(seed))
+            self._store.append(episode)
+            self._count(episode)
+            self._tell(episode, time.monotonic() - start_s)
+            news = self._link.sync()
+            self._adopt(news)
+            if self.progress.env_steps - self.progress.judged_at >= self._config.judge_every_steps:
+                self._consider(news)
+            if self.progress.episodes % self._config.checkpoint_every_episodes == 0:
+                self._checkpoint()
+        if self._spent() and self.progress.judged_at < self.progress.env_steps:
+            news = self._link.sync()
+            self._consider(news)
+        if news.updates != self._updates:
+            self._tell_metrics(news)
+        self._checkpoint()
+
+    def _finished(self) -> bool:
+        rule = self._config.good_enough
+        return self._spent() or self.progress.good_in_a_row >= rule[1]
+
+    def _spent(self) -> bool:
+        return self.progress.env_steps >= self._config.env_steps
+
+    def _count_unsaved(self) -> None:
+        """Count the episodes that were stored after the last checkpoint, before a crash."""
+        for episode_id in self._store.ids()[self.progress.episodes :]:
+            self._count(self._store.read(episode_id))
+
+    def _checkpoint(self) -> None:
+        if self.progress.episodes > self._saved_episodes:
+            self._save(self.progress)
+            self._saved_episodes = self.progress.episodes
+
+    def _count(self, episode: Episode) -> None:
+        self.progress.episodes += 1
+        self.progress.env_steps += len(episode)
+        self.progress.human_steps += int((episode.source == Source.HUMAN).sum())
+
+    def _adopt(self, news: Published) -> None:
+        if news.weights is not None and news.version > self._policy.version:
+            self._policy.load_weights(news.weights, news.version)
+
+    def _consider(self, news: Published) -> None:
+        if news.weights is None:
+            return
+        self._adopt(news)
+        self.progress.judged_at = self.progress.env_steps
+        verdict = self._judge.consider(self._policy.version, news.weights, self.progress.env_steps)
+        good = verdict.improved_success >= self._config.good_enough[0]
+        self.progress.good_in_a_row = self.progress.good_in_a_row + 1 if good else 0
+        send(verdict, self._sinks)
+        self._tell_metrics(news)
+
+    def _tell(self, episode: Episode, wall_s: float) -> None:
+        tell_episode(PHASE, episode, self.progress.env_steps, wall_s, self._sinks)
+        send(PhaseProgress(phase=PHASE, done=self.progress.env_steps), self._sinks)
+
+    def _tell_metrics(self, news: Published) -> None:
+        now = time.monotonic()
+        rate = (news.updates - self._updates) / max(now - self._clock, 1e-9)
+        self._clock, self._updates = now, news.updates
+        event = LearnerMetrics(
+            env_steps_total=self.progress.env_steps,
+            updates_total=news.updates,
+            updates_per_s=rate,
+            values=dict(news.metrics),
+        )
+        send(event, self._sinks)
+
+
+def tell_episode(
+    phase: str, episode: Episode, env_steps: int, wall_s: float, sinks: Sequence[Sink]
+) -> None:
+    """Tell of one episode, and of each of its actions that the gate changed."""
+    force = force_curve(episode, WRENCH)
+    reasons = [GateReason(int(r)) for r in episode.gate_reason]
+    for reason in reasons:
+        if reason != GateReason.PASSED:
+            send(GateEvent(reason=reason.name), sinks)
+    ended = EpisodeEnded(
+        phase=phase,
+        episode_id=episode.episode_id,
+        seed=episode.metadata.seed,
+        success=succeeded(episode),
+        assisted=episode.assisted,
+        steps=len(episode),
+        human_steps=int(np.isin(episode.source, (Source.HUMAN, Source.DEMO)).sum()),
+        env_steps_total=env_steps,
+        max_force_n=float(force.max()),
+        mean_force_n=float(force.mean()),
+        gate_refused=sum(r.refuses for r in reasons),
+        gate_holds=sum(r.refuses or r == GateReason.FORCE for r in reasons),
+        wall_s=wall_s,
+    )
+    send(ended, sinks)

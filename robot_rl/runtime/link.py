@@ -1,0 +1,88 @@
+"""The actor's line to the learner. Here: both in one process, deterministic, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from robot_rl.core.types import Transition
+from robot_rl.runtime.worker import LearnerWorker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What the learner says between episodes.
+
+    Args:
+        weights: of the policy, as of `version`; None if the actor is not to leave the base yet.
+        version: grows with every actor update.
+        updates: critic updates so far.
+        metrics: the learner's newest metrics.
+    """
+
+    weights: Mapping[str, Tensor] | None
+    version: int
+    updates: int
+    metrics: Mapping[str, float]
+
+
+class LearnerLink(Protocol):
+    """What the actor needs of a learner, wherever it runs."""
+
+    def add(self, transition: Transition) -> None:
+        """Hand over one step; called within the control period."""
+        ...
+
+    def sync(self) -> Published:
+        """Between episodes: let the learner catch up with what it owes and hear its news."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """The learner's whole state but the buffers, at rest."""
+        ...
+
+    def close(self) -> None:
+        """End the learner."""
+        ...
+
+
+class InlineLink:
+    """The learner works within `add`: slower, but a seed decides everything."""
+
+    def __init__(self, worker: LearnerWorker) -> None:
+        self._worker = worker
+        self._metrics: Mapping[str, float] = {}
+
+    def add(self, transition: Transition) -> None:
+        """Hand over one step and make the updates that it calls for."""
+        self._worker.add(transition)
+        self._pay()
+
+    def sync(self) -> Published:
+        """Tell the present state; only a worker refilled after a crash still owes something."""
+        self._pay()
+        return published(self._worker, self._metrics)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The worker's state."""
+        return self._worker.state_dict()
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+    def _pay(self) -> None:
+        while self._worker.cycle_is_due:
+            self._metrics = self._worker.train_cycle()
+
+
+def published(worker: LearnerWorker, metrics: Mapping[str, float]) -> Published:
+    """What a worker has to say."""
+    return Published(
+        weights=worker.weights() if worker.version else None,
+        version=worker.version,
+        updates=worker.updates,
+        metrics=metrics,
+    )

@@ -1,0 +1,242 @@
+"""The actor's line to a learner in a process of its own: the actor never waits for an update.
+
+Nothing but bytes crosses (see `wire`). Not here: what the process does (`process_worker`), how it
+is started and ended (`child_process`).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Literal
+
+from robot_rl.core.errors import ContractError, LearnerLostError
+from robot_rl.core.types import Observation, Transition
+from robot_rl.runtime import process_worker
+from robot_rl.runtime.child_process import ChildProcess
+from robot_rl.runtime.link import Published
+from robot_rl.runtime.wire import (
+    Ask,
+    Reply,
+    Step,
+    decode_message,
+    decode_published,
+    decode_state,
+    encode_message,
+    encode_transition,
+)
+from robot_rl.runtime.wire_array import MAX_BYTES
+
+MAX_WAITING_STEPS = 10_000
+MAX_WAITING_BYTES = 1 << 28
+"""What may wait here for a learner that does not take it; beyond, the learner counts as lost."""
+
+_LOG = logging.getLogger(__name__)
+_START_S = 600.0
+_HANG_UP_S = 2.0
+
+
+class ProcessLink:
+    """A learner in a process of its own (implements `LearnerLink`).
+
+    For one thread. When the learner is lost, that is logged at once and raised between episodes,
+    so that the episode can be finished and stored. Ctrl-C in a terminal does not reach the
+    process: its state can still be asked for.
+
+    Args:
+        factory: `package.module:function` that makes the `LearnerWorker`, in the process.
+        arguments: what it is called with; JSON, say.
+        max_lag_updates: `sync` waits until the learner owes at most so many updates; with 0 the
+            results are those of `InlineLink`. None never waits, as a robot does not either.
+        threads: that torch uses in the process.
+        finish_s: how long steps are still accepted, for nobody, after the learner was lost.
+        silence_s: a process that says nothing for so long counts as lost; more than a cycle takes.
+        log: where the process writes what it has to say; without it, to a temporary file.
+
+    Raises:
+        LearnerLostError: if the process ends before it is ready.
+    """
+
+    def __init__(
+        self,
+        factory: str,
+        arguments: str,
+        *,
+        max_lag_updates: int | None,
+        threads: int = 1,
+        finish_s: float = 60.0,
+        silence_s: float = 60.0,
+        log: Path | None = None,
+    ) -> None:
+        self._max_lag = max_lag_updates
+        self._finish_s = finish_s
+        self._silence_s = silence_s
+        self._steps = 0
+        self._questions = 0
+        self._previous: Observation | None = None
+        self._queue: SimpleQueue[bytes | None] = SimpleQueue()
+        self._queued_bytes = 0
+        self._written_bytes = 0
+        self._heard = threading.Condition()
+        self._news: Reply | None = None
+        self._answer: Reply | None = None
+        self._lost = ""
+        self._lost_s = 0.0
+        self._closed = False
+        self._process = ChildProcess(
+            process_worker.main,
+            (factory, arguments, max_lag_updates, threads),
+            name="learner",
+            log=log,
+        )
+        self.pid = self._process.pid
+        self._reader = threading.Thread(target=self._read, name="learner-news", daemon=True)
+        self._writer = threading.Thread(target=self._write, name="learner-steps", daemon=True)
+        self._reader.start()
+        self._writer.start()
+        self._wait_until_ready()
+
+    def add(self, transition: Transition) -> None:
+        """Hand over one step; it is encoded here and sent by a thread.
+
+        Raises:
+            ContractError: if an array is of a dtype that does not travel.
+            LearnerLostError: if the learner was lost more than `finish_s` ago.
+        """
+        if self._closed or self._lost:
+            self._finish()
+            return
+        self._steps += 1
+        body = encode_transition(transition, self._previous)
+        self._previous = transition.next_observation
+        self._put(encode_message(Step(number=self._steps, body=body)))
+        self._check_waiting()
+
+    def sync(self) -> Published:
+        """Wait until the learner owes few enough updates, if it is to be waited for at all.
+
+        Raises:
+            LearnerLostError: if the learner is lost.
+        """
+        self._check()
+        return decode_published(self._newest() if self._max_lag is None else self._ask("news"))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The worker's state, after every step handed over and between two updates.
+
+        Raises:
+            LearnerLostError: if the learner is lost.
+        """
+        self._check()
+        return decode_state(self._ask("state"))
+
+    def close(self) -> None:
+        """End the process, by force if need be; steps that it has not taken are not waited for."""
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        self._writer.join(_HANG_UP_S)
+        if self._writer.is_alive():
+            self._process.kill()
+            self._writer.join()
+        self._process.hang_up()
+        self._reader.join()
+        self._process.close()
+
+    def _wait_until_ready(self) -> None:
+        try:
+            with self._heard:
+                self._heard.wait_for(lambda: self._lost or self._news)
+            self._check()
+        except BaseException:
+            self.close()
+            raise
+
+    def _put(self, data: bytes) -> None:
+        self._queued_bytes += len(data)
+        self._queue.put(data)
+
+    def _ask(self, about: Literal["news", "state"]) -> bytes:
+        self._questions += 1
+        self._put(encode_message(Ask(number=self._questions, about=about)))
+        with self._heard:
+            self._heard.wait_for(lambda: self._lost or self._answered())
+            if (answer := self._answered()) is not None:
+                return answer.body
+        self._check()
+        raise ContractError(f"the learner has not answered question {self._questions}")
+
+    def _answered(self) -> Reply | None:
+        fits = self._answer is not None and self._answer.answers == self._questions
+        return self._answer if fits else None
+
+    def _newest(self) -> bytes:
+        if self._news is None:
+            raise ContractError("the learner has told nothing yet")
+        return self._news.body
+
+    def _check(self) -> None:
+        if self._closed:
+            raise LearnerLostError("the line to the learner is closed; open another one")
+        if self._lost:
+            raise LearnerLostError(
+                f"the learner {self._lost}. Episodes up to here are stored: resume the run to go "
+                f"on from its last checkpoint. It was {self._process.fate}"
+            )
+
+    def _finish(self) -> None:
+        if self._closed or time.monotonic() - self._lost_s >= self._finish_s:
+            self._check()
+
+    def _check_waiting(self) -> None:
+        steps, size = self._queue.qsize(), self._queued_bytes - self._written_bytes
+        if steps > MAX_WAITING_STEPS or size > MAX_WAITING_BYTES:
+            self._lose(
+                f"is {steps} steps ({size / 1e6:.0f} MB) behind, expected at most "
+                f"{MAX_WAITING_STEPS} ({MAX_WAITING_BYTES / 1e6:.0f} MB): lower `utd`, or give "
+                "it more threads"
+            )
+
+    def _lose(self, why: str) -> None:
+        with self._heard:
+            if not self._lost:
+                self._lost, self._lost_s = why, time.monotonic()
+                if not self._closed:
+                    _LOG.error("the learner %s; acting goes on with the weights of now", why)
+            self._heard.notify_all()
+
+    def _write(self) -> None:
+        while (data := self._queue.get()) is not None and not self._closed:
+            try:
+                self._process.outbox.send_bytes(data)
+            except OSError:
+                # The reader hears of the same end and says so.
+                return
+            self._written_bytes += len(data)
+
+    def _read(self) -> None:
+        patience_s = _START_S
+        try:
+            while self._process.inbox.poll(patience_s):
+                self._hear(self._process.inbox.recv_bytes(MAX_BYTES))
+                patience_s = self._silence_s
+            self._lose(f"has said nothing for {patience_s:g} s")
+        except (EOFError, OSError):
+            self._lose("has ended")
+        except ContractError as error:
+            self._lose(f"says what cannot be read: {error}")
+
+    def _hear(self, data: bytes) -> None:
+        reply = decode_message(data)
+        if not isinstance(reply, Reply):
+            raise ContractError(f"got a {type(reply).__name__}, expected a reply")
+        with self._heard:
+            if reply.answers:
+                self._answer = reply
+            else:
+                self._news = reply
+            self._heard.notify_all()

@@ -1,0 +1,178 @@
+"""One episode through the loop: the same function collects, trains and evaluates.
+
+What differs is who is handed in: a demonstrator, a base policy, an online policy, a supervisor.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from robot_rl.control.arbiter import Arbiter
+from robot_rl.control.chunk_player import ChunkPlayer
+from robot_rl.core.protocol import Env, OnlinePolicy, Operator
+from robot_rl.core.types import (
+    Episode,
+    EpisodeMetadata,
+    Observation,
+    Outcome,
+    Source,
+    StepResult,
+    Transition,
+    Vector,
+)
+
+
+class Agent:
+    """Who acts when nobody intervenes: a base policy, an online policy on top, or one alone.
+
+    Args:
+        base: plays the frozen base policy's chunks; without it the base action is zero.
+        online: proposes the whole action; without it the base action is proposed.
+        size: number of action elements.
+    """
+
+    def __init__(
+        self, *, base: ChunkPlayer | None, online: OnlinePolicy | None, size: int
+    ) -> None:
+        self.base = base
+        self.online = online
+        self._idle = np.zeros(size, np.float32)
+
+    @property
+    def version(self) -> int:
+        """Version of the online weights that act; 0 for the base alone."""
+        return self.online.version if self.online else 0
+
+    def reset(self, seed: int) -> None:
+        """A new episode: drop queued actions, seed the noise of both policies."""
+        if self.base:
+            self.base.reset(seed)
+        if self.online:
+            self.online.reset(seed)
+
+    def base_action(self, observation: Observation) -> Vector:
+        """The base policy's action for this observation; takes one action off its queue."""
+        return self.base.next(observation) if self.base else self._idle
+
+    def propose(self, observation: Observation, base_action: Vector, *, explore: bool) -> Vector:
+        """The action that the policies ask for."""
+        if self.online is None:
+            return base_action
+        return self.online.propose(observation, base_action, explore=explore)
+
+    def replan(self) -> None:
+        """Forget the plan that has just been overruled: the arm did not follow it."""
+        if self.base:
+            self.base.replan()
+
+
+class Rollout:
+    """Runs episodes in an environment.
+
+    Args:
+        env: the closed loop around robot, gate and task.
+        agent: who acts.
+        arbiter: lets a person win.
+        operator: the person, or None.
+        human_source: what steps that the person drives are recorded as.
+        explore: whether the online policy explores.
+        on_step: called with every transition, within the control period.
+    """
+
+    def __init__(
+        self,
+        env: Env,
+        agent: Agent,
+        arbiter: Arbiter,
+        *,
+        operator: Operator | None = None,
+        human_source: Source = Source.HUMAN,
+        explore: bool = False,
+        on_step: Callable[[Transition], None] | None = None,
+    ) -> None:
+        self._env = env
+        self._agent = agent
+        self._arbiter = arbiter
+        self._operator = operator
+        self._human_source = human_source
+        self._explore = explore
+        self._on_step = on_step
+
+    def run(self, episode_id: str, seed: int, metadata: EpisodeMetadata) -> Episode:
+        """Run one episode from the start state of `seed` and return it.
+
+        Raises:
+            GateStopError, HardwareError: whatever robot or gate cannot go on with.
+        """
+        observation = self._begin(seed)
+        base_action = self._agent.base_action(observation)
+        transitions: list[Transition] = []
+        while True:
+            tick_s = time.perf_counter()
+            proposed = self._agent.propose(observation, base_action, explore=self._explore)
+            poll = self._operator.poll(observation) if self._operator else None
+            decision = self._arbiter.decide(proposed, poll)
+            thought_s = time.perf_counter() - tick_s
+            result = self._env.step(decision.action)
+            tick_s = time.perf_counter()
+            if decision.source != Source.POLICY:
+                self._agent.replan()
+            next_base = self._agent.base_action(result.observation)
+            transition = Transition(
+                observation=observation,
+                next_observation=result.observation,
+                action=result.executed_action,
+                base_action=base_action,
+                next_base_action=next_base,
+                proposed_action=_recordable(proposed, result),
+                reward=result.reward,
+                terminated=result.terminated,
+                truncated=result.truncated,
+                source=self._recorded(decision.source),
+                intervention_start=decision.intervention_start,
+                gate_reason=result.gate_reason,
+                inference_s=thought_s + time.perf_counter() - tick_s,
+                lateness_s=result.lateness_s,
+                episode_id=episode_id,
+                step=len(transitions),
+                policy_version=self._agent.version,
+            )
+            transitions.append(transition)
+            if self._on_step:
+                self._on_step(transition)
+            if result.terminated or result.truncated:
+                return Episode.from_transitions(transitions, result.outcome, metadata)
+            observation, base_action = result.observation, next_base
+
+    def _begin(self, seed: int) -> Observation:
+        observation = self._env.reset(seed)
+        self._agent.reset(seed)
+        self._arbiter.reset()
+        if self._operator:
+            self._operator.reset(seed)
+        return observation
+
+    def _recorded(self, source: Source) -> Source:
+        return self._human_source if source == Source.HUMAN else source
+
+
+def _recordable(proposed: Vector, result: StepResult) -> Vector:
+    """The proposal, or where it is no action at all (the gate's reason says so) what was done."""
+    executed = result.executed_action
+    fits = proposed.shape == executed.shape and bool(np.isfinite(proposed).all())
+    return proposed if fits else executed
+
+
+def force_curve(episode: Episode, key: str) -> Vector:
+    """Norm of the contact force over an episode, float32[T] [N]; NaN without a wrench."""
+    if key not in episode.vectors:
+        return np.full(len(episode), np.nan, np.float32)
+    return np.linalg.norm(episode.vectors[key][1:, :3], axis=-1)
+
+
+def succeeded(episode: Episode) -> bool:
+    """Whether the episode ended in success, with or without help."""
+    return episode.outcome == Outcome.SUCCESS

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from robot_rl.core.errors import HardwareError
+from robot_rl.core.spec import JOINT_POSITION
+from robot_rl.core.types import Episode, GateReason, Outcome, Source, Transition
+from robot_rl.data.replay_buffer import ReplayBuffer
+from robot_rl.runtime.rollout import force_curve, succeeded
+
+F = np.float32
+
+
+def run(kit, rollout, seed=0) -> Episode:
+    return rollout.run(f"e-{seed}", seed, kit.metadata(seed))
+
+
+def test_what_the_gate_let_through_is_recorded_beside_what_was_proposed(kit):
+    # 0.5 rad/s over 0.1 s are 0.05 rad, half of the action's scale of 0.1 rad.
+    env, bench = kit.env(horizon=1, max_joint_velocity_rad_s=(0.5, 0.5))
+    episode = run(kit, kit.rollout(env, kit.agent(online=kit.Steady((1.0, 0.0)))))
+    assert episode.proposed_action.tolist() == [[1.0, 0.0]]
+    assert episode.action == pytest.approx(np.array([[0.5, 0.0]]), abs=1e-6)
+    assert episode.gate_reason.tolist() == [GateReason.VELOCITY]
+    assert bench.q == pytest.approx([0.05, 0.0])
+
+
+def test_next_observation_is_seen_after_the_action_had_its_period(kit):
+    env, _ = kit.env(horizon=3)
+    steps: list[Transition] = []
+    rollout = kit.rollout(env, kit.agent(online=kit.Steady((0.5, -1.0))), on_step=steps.append)
+    run(kit, rollout)
+    for t, step in enumerate(steps):
+        before = step.observation.vectors[JOINT_POSITION]
+        after = step.next_observation.vectors[JOINT_POSITION]
+        assert before == pytest.approx([0.05 * t, -0.1 * t], abs=1e-6)
+        assert after == pytest.approx([0.05 * (t + 1), -0.1 * (t + 1)], abs=1e-6)
+        assert step.next_observation.stamp_ns - step.observation.stamp_ns == 100_000_000
+    assert steps[1].observation is steps[0].next_observation
+
+
+def test_base_actions_of_both_instants_are_recorded(kit):
+    # The base is not followed, so q stays 0 and its actions are (0.01 plan + 0.001 j, 0).
+    env, _ = kit.env(horizon=4)
+    steps: list[Transition] = []
+    online = kit.Steady()
+    agent = kit.agent(kit.PlanPolicy(), online, execute=3)
+    episode = run(kit, kit.rollout(env, agent, on_step=steps.append))
+    # Three actions of the first plan, then two of the second: T + 1 = 5 instants.
+    expected = np.array([0.010, 0.011, 0.012, 0.020, 0.021], F)
+    assert np.array_equal(episode.base_action[:, 0], expected)
+    assert [s.base_action[0] for s in steps] == expected[:4].tolist()
+    assert [s.next_base_action[0] for s in steps] == expected[1:].tolist()
+    assert [a[0] for a in online.saw] == expected[:4].tolist()
+
+
+def test_without_an_online_policy_the_base_action_is_executed(kit):
+    env, _ = kit.env(horizon=2)
+    episode = run(kit, kit.rollout(env, kit.agent(kit.PlanPolicy())))
+    assert np.array_equal(episode.action, episode.base_action[:2])
+    assert np.array_equal(episode.action[:, 0], np.array([0.010, 0.011], F))
+    assert episode.policy_version.tolist() == [0, 0]
+
+
+def test_an_agent_of_nobody_rests_at_a_base_action_of_zero(kit):
+    env, bench = kit.env(horizon=2)
+    episode = run(kit, kit.rollout(env, kit.agent()))
+    assert not episode.base_action.any()
+    assert not bench.q.any()
+
+
+def test_intervention_starts_on_the_first_human_step_only(kit):
+    env, _ = kit.env(horizon=9)
+    rollout = kit.rollout(env, kit.agent(online=kit.Steady()), operator=kit.Person((2, 3, 4, 7)))
+    episode = run(kit, rollout)
+    assert np.flatnonzero(episode.intervention_start).tolist() == [2, 7]
+    assert np.flatnonzero(episode.source == Source.HUMAN).tolist() == [2, 3, 4, 7]
+    assert np.flatnonzero(episode.source == Source.POLICY).tolist() == [0, 1, 5, 6, 8]
+
+
+def test_the_persons_action_replaces_the_policys_in_the_same_step(kit):
+    env, _ = kit.env(horizon=3)
+    rollout = kit.rollout(
+        env, kit.agent(online=kit.Steady((0.1, 0.1))), operator=kit.Person((1,), (0.5, -0.5))
+    )
+    episode = run(kit, rollout)
+    assert np.array_equal(episode.action, np.array([[0.1, 0.1], [0.5, -0.5], [0.1, 0.1]], F))
+    assert np.array_equal(episode.proposed_action, np.full((3, 2), 0.1, F))
+
+
+def test_the_base_plans_anew_after_each_human_step(kit):
+    env, _ = kit.env(horizon=6)
+    agent = kit.agent(kit.PlanPolicy(), execute=3)
+    episode = run(kit, kit.rollout(env, agent, operator=kit.Person((1, 2))))
+    # Plan 1 at t = 0, 1; the person's steps 1 and 2 drop the queue, so plan 2 begins at t = 2,
+    # plan 3 at t = 3 and lasts for three instants, plan 4 begins at t = 6.
+    expected = [0.010, 0.011, 0.020, 0.030, 0.031, 0.032, 0.040]
+    assert np.array_equal(episode.base_action[:, 0], np.array(expected, F))
+
+
+def test_the_base_plans_anew_after_a_hold_in_which_the_arm_did_not_follow_it(kit):
+    env, _ = kit.env(horizon=6)
+    agent = kit.agent(kit.PlanPolicy(), execute=3)
+    rollout = kit.rollout(env, agent, operator=kit.Person((1,)), release_s=0.2)
+    episode = run(kit, rollout)
+    # Two ticks of 0.1 s are held after step 1.
+    assert np.flatnonzero(episode.source == Source.HOLD).tolist() == [2, 3]
+    assert not episode.action[2:4].any()
+    # Whoever drives at t = 4 begins a plan there, as the arm has rested since t = 2.
+    expected = [0.010, 0.011, 0.020, 0.030, 0.040, 0.041, 0.042]
+    assert np.array_equal(episode.base_action[:, 0], np.array(expected, F))
+
+
+def test_demonstrated_success_is_no_autonomous_success(kit):
+    env, _ = kit.env()
+    person = kit.Person(range(10), (1.0, 0.0))
+    shown = run(kit, kit.rollout(env, kit.agent(), operator=person, human_source=Source.DEMO))
+    # 0.1 rad a step to a goal at 0.3 rad.
+    assert shown.source.tolist() == [Source.DEMO] * 3
+    assert succeeded(shown)
+    assert shown.assisted
+    assert not shown.success_autonomous
+    alone = run(kit, kit.rollout(env, kit.agent(online=kit.Steady((1.0, 0.0)))))
+    assert alone.success_autonomous
+
+
+def test_success_after_one_human_step_is_assisted(kit):
+    env, _ = kit.env()
+    rollout = kit.rollout(env, kit.agent(online=kit.Steady((1.0, 0.0))), operator=kit.Person((0,)))
+    episode = run(kit, rollout)
+    assert succeeded(episode)
+    assert not episode.success_autonomous
+
+
+@pytest.mark.parametrize(
+    ("speed", "steps", "terminated", "outcome", "reward"),
+    [
+        (1.0, 3, True, Outcome.SUCCESS, 1.0),
+        (-1.0, 3, True, Outcome.FAILURE, 0.0),
+        (0.0, 5, False, Outcome.UNKNOWN, 0.0),
+        # The goal is reached in the very last step: the scene's word stands.
+        (0.6, 5, True, Outcome.SUCCESS, 1.0),
+    ],
+)
+def test_a_time_out_is_truncated_and_a_judgement_terminates(
+    kit, speed, steps, terminated, outcome, reward
+):
+    env, _ = kit.env(horizon=5)
+    seen: list[Transition] = []
+    rollout = kit.rollout(env, kit.agent(online=kit.Steady((speed, 0))), on_step=seen.append)
+    episode = run(kit, rollout)
+    assert len(episode) == steps
+    assert (episode.terminated, episode.truncated) == (terminated, not terminated)
+    assert episode.outcome == outcome
+    assert episode.reward.tolist() == [0.0] * (steps - 1) + [reward]
+    assert [(s.terminated, s.truncated) for s in seen[:-1]] == [(False, False)] * (steps - 1)
+    assert (seen[-1].terminated, seen[-1].truncated) == (terminated, not terminated)
+
+
+@pytest.mark.parametrize("goal_rad", [0.3, 0.0005])
+def test_the_bases_queue_survives_no_reset(kit, goal_rad):
+    # With the far goal four steps time out, with the near one the first step succeeds.
+    env, _ = kit.env(horizon=4, goal_rad=goal_rad)
+    base = kit.PlanPolicy()
+    rollout = kit.rollout(env, kit.agent(base, execute=3))
+    first, second = run(kit, rollout, 0), run(kit, rollout, 1)
+    assert first.truncated == (goal_rad == 0.3)
+    plans = round(first.base_action[-1, 0] * 100)
+    assert second.base_action[0, 0] == F(0.01 * (plans + 1))
+    # Planned from where the second episode starts, not from where the first one ended.
+    assert second.base_action[0, 1] == 0.0
+    assert base.seeds == [0, 1]
+
+
+def test_the_version_that_acted_is_recorded(kit):
+    env, _ = kit.env(horizon=2)
+    policy = kit.Steady()
+    rollout = kit.rollout(env, kit.agent(online=policy))
+    policy.version = 7
+    assert run(kit, rollout).policy_version.tolist() == [7, 7]
+    policy.version = 8
+    assert run(kit, rollout).policy_version.tolist() == [8, 8]
+
+
+@pytest.mark.parametrize("explore", [True, False])
+def test_only_an_exploring_rollout_explores(kit, explore):
+    env, _ = kit.env(horizon=2)
+    policy = kit.Steady()
+    run(kit, kit.rollout(env, kit.agent(online=policy), explore=explore))
+    assert policy.explored == [explore, explore]
+
+
+def test_everybody_begins_an_episode_with_its_seed(kit):
+    env, bench = kit.env(horizon=1)
+    base, policy, person = kit.PlanPolicy(), kit.Steady(), kit.Person(())
+    run(kit, kit.rollout(env, kit.agent(base, policy), operator=person), seed=42)
+    assert bench.seeds == base.seeds == policy.seeds == person.seeds == [42]
+
+
+def test_an_episode_that_a_person_ended_driving_leaves_the_next_to_the_policy(kit):
+    env, _ = kit.env(horizon=2)
+    person = kit.Person((1,))
+    rollout = kit.rollout(env, kit.agent(online=kit.Steady()), operator=person, release_s=0.5)
+    run(kit, rollout)
+    person.steps = ()
+    assert run(kit, rollout).source.tolist() == [Source.POLICY, Source.POLICY]
+
+
+def test_a_proposal_of_nan_is_refused_and_the_arm_holds(kit):
+    env, bench = kit.env(horizon=3)
+    buffer = ReplayBuffer(10, kit.observation, 2)
+    policy = kit.Steady((np.nan, 0.5))
+    episode = run(kit, kit.rollout(env, kit.agent(online=policy), on_step=buffer.add))
+    assert episode.gate_reason.tolist() == [GateReason.NON_FINITE] * 3
+    assert not bench.q.any()
+    assert not episode.action.any()
+    assert env.gate.counts.refused == 3
+    # What is kept for learning is finite: the refusal is in the gate's reason.
+    assert len(buffer) == 3
+    assert np.isfinite(episode.proposed_action).all()
+
+
+def test_a_failing_device_ends_the_episode_and_the_next_begins_clean(kit):
+    env, bench = kit.env(horizon=4)
+    rollout = kit.rollout(env, kit.agent(kit.PlanPolicy(), execute=3))
+    bench.breaks_at = 2
+    with pytest.raises(HardwareError, match="the line is silent"):
+        run(kit, rollout)
+    assert bench.stops == 1
+    bench.breaks_at = None
+    episode = run(kit, rollout, 1)
+    # Plan 1 served the two steps of the broken episode; its rest is gone.
+    assert np.array_equal(episode.base_action[:2, 0], np.array([0.020, 0.021], F))
+
+
+def test_force_curve_is_the_norm_of_the_force_after_each_step(kit):
+    env, bench = kit.env(horizon=2)
+    bench.force_n = 3.0
+    episode = run(kit, kit.rollout(env, kit.agent()))
+    assert force_curve(episode, "observation.wrench").tolist() == [3.0, 3.0]
+    assert np.isnan(force_curve(episode, "observation.absent")).tolist() == [True, True]
