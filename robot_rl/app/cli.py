@@ -1,0 +1,144 @@
+"""The `robot-rl` command: parses, opens the run, runs its phases, and reports errors."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+from rich.console import Console
+
+from robot_rl.app.collect import collect
+from robot_rl.app.evaluate import evaluate
+from robot_rl.app.imitate import imitate
+from robot_rl.app.improve import improve
+from robot_rl.app.outcome import print_outcome
+from robot_rl.app.progress import RunProgress
+from robot_rl.app.run_config import RunConfig
+from robot_rl.app.run_context import RunContext, Stopped
+from robot_rl.app.run_folder import RunFolder
+from robot_rl.app.station import Station
+from robot_rl.config.load import load
+from robot_rl.core.errors import ConfigError, RobotRlError
+from robot_rl.runtime.events import EventLog
+
+PHASES: dict[str, Callable[[RunContext], object]] = {
+    "collect": collect,
+    "imitate": imitate,
+    "improve": improve,
+    "evaluate": evaluate,
+}
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """From a handful of demonstrations to a policy that does not fail.
+
+    Examples:
+      robot-rl run configs/runs/peg_insert.yaml
+      robot-rl run configs/runs/peg_insert.yaml seed=1 improve.env_steps=20000
+      robot-rl run --resume runs/peg_insert-20261121-101500-seed0
+      robot-rl collect configs/runs/peg_insert.yaml collect.episodes=50
+      robot-rl evaluate --resume runs/peg_insert-20261121-101500-seed0
+    """
+
+    verb: Annotated[str, tyro.conf.Positional]
+    """`run` for all phases, or one of `collect`, `imitate`, `improve`, `evaluate`."""
+
+    config: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """A run's YAML file, then overrides `key=value`; nothing with --resume."""
+
+    resume: Path | None = None
+    """Continue in this run's folder with the config it was started with."""
+
+    runs: Path = Path("runs")
+    """Where new runs' folders are made."""
+
+    threads: int = 1
+    """Threads of one torch operation; the networks are too small to gain from more."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: 0, 1 on an error, 130 if interrupted."""
+    arguments = tyro.cli(Arguments, args=argv, prog="robot-rl")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    torch.set_num_threads(arguments.threads)
+    console = Console(stderr=True)
+    try:
+        phases = _phases(arguments.verb)
+        folder = _folder(arguments)
+        _run(folder, phases)
+    except Stopped as stopped:
+        console.print(f"[yellow]{stopped}[/]", highlight=False, soft_wrap=True)
+        return INTERRUPTED
+    except RobotRlError as error:
+        console.print(
+            f"[red]robot-rl: {type(error).__name__}:[/] {error}", highlight=False, soft_wrap=True
+        )
+        return 1
+    return 0
+
+
+def _phases(verb: str) -> list[str]:
+    if verb == "run":
+        return list(PHASES)
+    if verb in PHASES:
+        return [verb]
+    raise ConfigError(f"unknown verb {verb!r}; valid: run, {', '.join(PHASES)}")
+
+
+def _folder(arguments: Arguments) -> RunFolder:
+    if arguments.resume is not None:
+        if arguments.config:
+            raise ConfigError(
+                "--resume goes on with the config that the run was started with; drop "
+                f"{' '.join(arguments.config)!r}"
+            )
+        return RunFolder.open(arguments.resume)
+    if not arguments.config:
+        raise ConfigError("name a run's YAML file, e.g. configs/runs/peg_insert.yaml, or --resume")
+    path, *overrides = arguments.config
+    return RunFolder.create(arguments.runs, load(path, RunConfig, overrides))
+
+
+def _run(folder: RunFolder, phases: Sequence[str]) -> None:
+    asked = _StopOnSignal()
+    with ExitStack() as stack:
+        station = Station.of_run(folder.config)
+        stack.callback(station.bench.close)
+        stack.enter_context(station.bench.robot)
+        log = stack.enter_context(EventLog(folder.events))
+        progress = stack.enter_context(RunProgress())
+        run = RunContext(folder, station, [log, progress], asked)
+        for phase in phases:
+            # Evaluation runs again on demand: its episodes are kept, the report is rewritten.
+            if folder.summary_of(phase) is None or phase == "evaluate":
+                PHASES[phase](run)
+    if "evaluate" in phases:
+        print_outcome(folder)
+
+
+class _StopOnSignal:
+    """True after the first Ctrl-C; a second one interrupts at once."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def __call__(self) -> bool:
+        return self._asked
+
+    def _ask(self, number: int, frame: object) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+        logging.getLogger(__name__).warning("stopping after this episode; again to stop at once")

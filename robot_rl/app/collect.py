@@ -1,0 +1,50 @@
+"""Phase 1: record demonstrations through the loop, gate and recorder that a robot would use."""
+
+from __future__ import annotations
+
+import time
+
+from robot_rl.app.run_config import DEMONSTRATION_SEEDS, SEEDS_PER_RUN
+from robot_rl.app.run_context import RunContext
+from robot_rl.core.errors import RobotRlError
+from robot_rl.core.types import Source
+from robot_rl.runtime.events import PhaseProgress
+from robot_rl.runtime.improve import tell_episode
+from robot_rl.runtime.rollout import succeeded
+
+PHASE = "collect"
+
+
+def collect(run: RunContext) -> None:
+    """Record until enough demonstrations succeeded; failed ones are kept but not counted.
+
+    Raises:
+        RobotRlError: if the demonstrator fails too often.
+    """
+    config = run.config.collect
+    demonstrator = run.config.demonstrator.build(run.station.bench)
+    rollout = run.station.rollout(
+        run.station.agent(), operator=demonstrator, human_source=Source.DEMO
+    )
+    first_seed = DEMONSTRATION_SEEDS + run.config.seed * SEEDS_PER_RUN
+    with (
+        run.phase(PHASE, config.episodes, "demonstrations") as summary,
+        run.store("demos") as store,
+    ):
+        good = sum(succeeded(episode) for episode in store)
+        while good < config.episodes:
+            run.check_stop()
+            if len(store) >= config.episodes * config.attempts_per_episode:
+                raise RobotRlError(
+                    f"only {good} of {len(store)} demonstrations succeeded, {config.episodes} are "
+                    "needed: check the demonstrator and the task"
+                )
+            start_s = time.monotonic()
+            seed = first_seed + len(store)
+            episode = rollout.run(f"demo-{seed}", seed, run.metadata(seed, operator=demonstrator))
+            store.append(episode)
+            good += succeeded(episode)
+            tell_episode(PHASE, episode, 0, time.monotonic() - start_s, run.sinks)
+            run.tell(PhaseProgress(phase=PHASE, done=good))
+        summary["attempts"] = len(store)
+        summary["steps"] = sum(len(episode) for episode in store)

@@ -1,0 +1,125 @@
+"""Phase 3: improve the base policy online, with a person at hand, never deploying a worse one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from robot_rl.app.improved import check_base, new_policy, save_improved
+from robot_rl.app.learner_link import open_link
+from robot_rl.app.run_config import JUDGING_SEEDS, SEEDS_PER_RUN
+from robot_rl.app.run_context import RunContext
+from robot_rl.policies.diffusion import DiffusionPolicy
+from robot_rl.runtime.checkpoint import flatten, latest_checkpoint, save_checkpoint
+from robot_rl.runtime.evaluator import Deployed, NeverWorse, evaluate
+from robot_rl.runtime.improve import PHASE, Improvement, Progress, Trainable
+from robot_rl.runtime.link import LearnerLink
+from robot_rl.runtime.rollout import succeeded
+
+_DEPLOYED = "deployed."
+
+
+def improve(run: RunContext) -> None:
+    """Run the online phase, from its last checkpoint if there is one.
+
+    Raises:
+        Stopped: if asked to stop; a checkpoint was written.
+        FingerprintError: if the checkpoint belongs to another base policy.
+    """
+    config = run.config
+    with run.phase(PHASE, config.improve.env_steps, "steps") as summary:
+        base = run.base()
+        policy = new_policy(config, run.task, base.normaliser)
+        judge, progress = _restore(run, base, policy)
+        supervisor = config.supervisor.build(run.station.bench) if config.supervisor else None
+        with open_link(run, base) as link, run.store("online") as store:
+
+            def save(progress: Progress) -> None:
+                _save(run, progress, judge, link, base)
+
+            improvement = Improvement(
+                config.improve,
+                rollout=run.station.rollout(
+                    run.station.agent(base if config.use_base else None, policy),
+                    operator=supervisor,
+                    explore=True,
+                    on_step=link.add,
+                ),
+                policy=policy,
+                link=link,
+                store=store,
+                judge=judge,
+                metadata=lambda seed: run.metadata(seed, base, supervisor),
+                first_seed=config.seed * SEEDS_PER_RUN,
+                save=save,
+                sinks=run.sinks,
+                progress=progress,
+            )
+            improvement.run(run.stop)
+            save_improved(run.folder.improved, judge.deployed, base)
+        run.check_stop()
+        summary |= {"env_steps": progress.env_steps, "episodes": progress.episodes}
+        summary |= {"human_steps": progress.human_steps, "updates": link.sync().updates}
+
+
+def _restore(
+    run: RunContext, base: DiffusionPolicy, policy: Trainable
+) -> tuple[NeverWorse, Progress]:
+    """The judge and the progress as of the last checkpoint, or fresh ones."""
+    config = run.config.improve
+    seeds = range(JUDGING_SEEDS, JUDGING_SEEDS + config.judge_episodes)
+    metadata = run.metadata(0, base)
+    saved = latest_checkpoint(run.folder.checkpoints)
+    if saved is None:
+        episodes = evaluate(run.station.rollout(run.station.agent(base)), seeds, metadata, "judge")
+        base_success = np.array([succeeded(e) for e in episodes])
+        deployed, progress = None, Progress()
+    else:
+        check_base(saved.meta["base_fingerprint"], base, saved.path)
+        base_success = np.array(saved.meta["base_success"])
+        deployed = _deployed(saved.meta["deployed"], saved.tensors)
+        progress = Progress(**saved.meta["progress"])
+    agent = run.station.agent(base if run.config.use_base else None, policy)
+    judge = NeverWorse(
+        run.station.rollout(agent),
+        seeds,
+        metadata,
+        base_success=base_success,
+        confidence=config.confidence,
+        deployed=deployed,
+    )
+    return judge, progress
+
+
+def _save(
+    run: RunContext,
+    progress: Progress,
+    judge: NeverWorse,
+    link: LearnerLink,
+    base: DiffusionPolicy,
+) -> None:
+    """Write a checkpoint: learner, judge and progress; the episodes are in the store already."""
+    tensors, tree = flatten(link.state_dict())
+    deployed = judge.deployed
+    tensors |= {f"{_DEPLOYED}{name}": t for name, t in (deployed.weights or {}).items()}
+    meta: dict[str, Any] = {
+        "worker": tree,
+        "progress": asdict(progress),
+        "base_success": judge.base_success.tolist(),
+        "deployed": {"version": deployed.version, "success": deployed.success},
+        "base_fingerprint": base.fingerprint,
+    }
+    save_checkpoint(run.folder.checkpoints, progress.episodes, tensors, meta)
+
+
+def _deployed(meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Deployed:
+    weights = {
+        name.removeprefix(_DEPLOYED): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(_DEPLOYED)
+    }
+    return Deployed(version=meta["version"], success=meta["success"], weights=weights or None)

@@ -1,0 +1,75 @@
+"""Builds the learner with its memory from a run's folder, in this process or in one of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from robot_rl.app.improved import check_base
+from robot_rl.app.run_context import RunContext
+from robot_rl.app.run_folder import RunFolder
+from robot_rl.app.station import Station
+from robot_rl.core.spec import TaskSpec
+from robot_rl.data.episode_store import EpisodeStore
+from robot_rl.policies.diffusion import DiffusionPolicy
+from robot_rl.runtime.checkpoint import latest_checkpoint, unflatten
+from robot_rl.runtime.link import InlineLink, LearnerLink
+from robot_rl.runtime.relabel import relabel_base
+from robot_rl.runtime.rollout import succeeded
+from robot_rl.runtime.worker import LearnerWorker
+
+
+@contextmanager
+def open_link(run: RunContext, base: DiffusionPolicy) -> Iterator[LearnerLink]:
+    """The learner of a run, up to date with everything that the run has recorded."""
+    link: LearnerLink
+    if run.config.learner_process:
+        arguments = json.dumps({"folder": str(run.folder.path)})
+        factory = f"{worker_from_folder.__module__}:{worker_from_folder.__name__}"
+        from robot_rl.runtime.process_link import ProcessLink
+
+        lag = run.config.schedule.batches_per_cycle
+        link = ProcessLink(factory, arguments, max_lag_updates=lag)
+    else:
+        link = InlineLink(build_worker(run.folder, run.task, run.station, base))
+    try:
+        yield link
+    finally:
+        link.close()
+
+
+def worker_from_folder(arguments: str) -> LearnerWorker:
+    """Build the worker in a process that knows only the run's folder (JSON: `folder`)."""
+    folder = RunFolder.open(Path(json.loads(arguments)["folder"]))
+    station = Station.of_run(folder.config)
+    base = DiffusionPolicy.load(folder.base, station.bench.task.contract)
+    return build_worker(folder, station.bench.task, station, base)
+
+
+def build_worker(
+    folder: RunFolder, task: TaskSpec, station: Station, base: DiffusionPolicy
+) -> LearnerWorker:
+    """Fill the buffers from the stores and restore the last checkpoint, if there is one.
+
+    Steps that were recorded after the checkpoint are in the buffers too; their updates are owed.
+
+    Raises:
+        FingerprintError: if the checkpoint or an episode belongs to another base policy.
+    """
+    config = folder.config
+    player = station.agent(base).base
+    with EpisodeStore(folder.demos, task.contract) as demos:
+        good = [relabel_base(e, player) for e in demos if player and succeeded(e)]
+    learner = config.learner.build(task.observation, task.action, base.normaliser, config.seed)
+    worker = LearnerWorker(learner, task, config.schedule, good, config.seed)
+    with EpisodeStore(folder.online, task.contract) as online:
+        for episode in online:
+            check_base(episode.metadata.base_fingerprint, base, folder.online)
+            worker.add_episode(episode)
+    saved = latest_checkpoint(folder.checkpoints)
+    if saved is not None:
+        check_base(saved.meta["base_fingerprint"], base, saved.path)
+        worker.load_state_dict(unflatten(saved.tensors, saved.meta["worker"]))
+    return worker

@@ -1,0 +1,84 @@
+"""What a run is: one cell, one task, one base policy, one learner, one seed, one budget."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from robot_rl.config.model import Component, Config
+from robot_rl.control.kinematics import SerialChainConfig
+from robot_rl.control.limits import SafetyLimits
+from robot_rl.learning.diffusion_bc import DiffusionBcConfig
+from robot_rl.policies.diffusion import DiffusionPolicyConfig
+from robot_rl.runtime.improve import ImproveConfig
+from robot_rl.runtime.worker import ScheduleConfig
+
+SEEDS_PER_RUN = 100_000
+DEMONSTRATION_SEEDS = 100_000_000
+JUDGING_SEEDS = 200_000_000
+HELD_OUT_SEEDS = 300_000_000
+"""Start states never meet: training episodes count from `seed * SEEDS_PER_RUN`, demonstrations
+likewise from theirs; judging and held-out starts are the same for every seed of a run."""
+
+
+class CellConfig(Config):
+    """One bench.
+
+    Args:
+        name: recorded with every episode.
+        bench: a component whose `build(task)` returns a `core.protocol.Bench`.
+        limits: what no command may exceed here.
+        chain: the arm's kinematics; without it the gate does not check joint limits of tcp
+            motions.
+    """
+
+    name: str
+    bench: Component
+    limits: SafetyLimits
+    chain: SerialChainConfig | None = None
+
+
+class CollectConfig(Config):
+    """How many demonstrations, and how often a failed one is tried again."""
+
+    episodes: int = Field(ge=1)
+    attempts_per_episode: int = Field(default=5, ge=1)
+
+
+class EvaluateConfig(Config):
+    """Held-out start states of the final evaluation."""
+
+    episodes: int = Field(default=100, ge=1)
+
+
+class RunConfig(Config):
+    """A run of the main job.
+
+    Args:
+        name: of the run's folder.
+        seed: decides everything random.
+        demonstrator, supervisor: components whose `build(bench)` returns a `core.protocol.
+            Operator`; without a supervisor nobody intervenes.
+        learner: a component whose `build(observation, action, normaliser, seed)` returns a
+            `learning.contract.Learner` that also makes its policy.
+        use_base: whether the online policy acts on top of the base policy.
+        learner_process: run the learner in a process of its own; faster on two cores, but then a
+            seed no longer decides everything.
+        release_s: the policy drives again so long after the person let go.
+    """
+
+    name: str
+    seed: int = Field(default=0, ge=0)
+    cell: CellConfig
+    task: Component
+    demonstrator: Component
+    supervisor: Component | None = None
+    collect: CollectConfig
+    base: DiffusionPolicyConfig
+    imitate: DiffusionBcConfig
+    learner: Component
+    schedule: ScheduleConfig
+    improve: ImproveConfig
+    evaluate: EvaluateConfig = EvaluateConfig()
+    release_s: float = Field(default=0.0, ge=0)
+    use_base: bool = True
+    learner_process: bool = False
