@@ -1,0 +1,215 @@
+"""Batched MuJoCo stepping: n copies of one model, read back as a `StateView` of named arrays.
+
+The only place that knows MuJoCo's quaternion order (wxyz); everything it hands out is xyzw, in
+the robot base frame. What a task means by these arrays lives in `robot_rl_sim.tasks`.
+"""
+
+# mujoco ships its core without type stubs.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from mujoco.batch import Batch, SimulationError
+from numpy.typing import NDArray
+
+from robot_rl.core.errors import HardwareError
+
+Array = NDArray[np.float64]
+
+_DIVERGED = (
+    mujoco.mjtWarning.mjWARN_BADQPOS,
+    mujoco.mjtWarning.mjWARN_BADQVEL,
+    mujoco.mjtWarning.mjWARN_BADQACC,
+    mujoco.mjtWarning.mjWARN_BADCTRL,
+)
+WRENCH_WINDOW = 10
+"""Substeps over which the wrist sensor averages: 20 ms, as a 500 Hz driver's low-pass would."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateView:
+    """The physics of n simulations at one instant, true and without noise.
+
+    Args:
+        joint_position, joint_velocity: float64[n, joints] rad, rad/s.
+        tcp_pose: float64[n, 7] position [m] and quaternion xyzw in the base frame.
+        tcp_twist: float64[n, 6] m/s and rad/s in the base frame.
+        force_torque: float64[n, 6] N and N m, environment on tool, in the sensor's frame, not
+            tared, averaged over `WRENCH_WINDOW` substeps; zeros without such a sensor.
+        gripper: float64[n] opening [m]; zeros without a gripper.
+        frames: `{name: float64[n, 7]}` poses of the task's tracked frames.
+    """
+
+    joint_position: Array
+    joint_velocity: Array
+    tcp_pose: Array
+    tcp_twist: Array
+    force_torque: Array
+    gripper: Array
+    frames: Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Where an episode starts, for one simulation.
+
+    Args:
+        qpos: float64[nq].
+        ctrl: float64[nu], actuator targets that hold `qpos`.
+        mocap: `{body name: float64[7]}` poses (position, quaternion xyzw) of movable fixtures.
+        model: `{model field: values}` for this episode alone, e.g. `qpos_spring`.
+        estimate_error: float64[k], what perception gets wrong in this episode.
+    """
+
+    qpos: Array
+    ctrl: Array
+    mocap: Mapping[str, Array]
+    model: Mapping[str, Array]
+    estimate_error: Array
+
+
+class MujocoBackend:
+    """Steps n simulations of `model` together.
+
+    The model names its sensors `tcp_pos, tcp_quat, tcp_linvel, tcp_angvel`, for each tracked
+    frame `<frame>_pos` and `<frame>_quat`, and where there are such, `ft_force, ft_torque,
+    gripper_opening`.
+
+    Args:
+        model: a compiled model.
+        frames: names of the tracked frames.
+        nsim: number of simulations.
+        joints: number of the arm's joints, the first of the model.
+    """
+
+    def __init__(
+        self, model: mujoco.MjModel, frames: tuple[str, ...], nsim: int = 1, *, joints: int = 7
+    ) -> None:
+        self.model = model
+        self.nsim = nsim
+        self._joints = joints
+        self._frames = frames
+        # One thread: the learner owns the other core.
+        self._batch = Batch(model, nsim, nthread=1)
+        self.qpos = self._batch.bind("qpos")
+        self.qvel = self._batch.bind("qvel")
+        self.ctrl = self._batch.bind("ctrl")
+        self._mocap_pos = self._batch.bind("mocap_pos")
+        self._mocap_quat = self._batch.bind("mocap_quat")
+        self._slices = {
+            model.sensor(i).name: slice(
+                model.sensor_adr[i], model.sensor_adr[i] + model.sensor_dim[i]
+            )
+            for i in range(model.nsensor)
+        }
+        self._record = np.zeros((nsim, 1, model.nsensordata))
+        self._state: StateView | None = None
+
+    @property
+    def timestep_s(self) -> float:
+        """Physics time step [s]."""
+        return float(self.model.opt.timestep)
+
+    def reset(self, index: int, start: Start, settle: int = 25) -> None:
+        """Put one simulation into its start state and let contacts and springs settle."""
+        self._batch.reset(ids=[index], stage=mujoco.mjtStage.mjSTAGE_NONE)
+        for field, values in start.model.items():
+            self._batch.expand(field)[index] = values
+        self.qpos[index] = start.qpos
+        self.qvel[index] = 0.0
+        self.ctrl[index] = start.ctrl
+        for body, pose in start.mocap.items():
+            mocap = int(self.model.body(body).mocapid[0])
+            self._mocap_pos[index, mocap] = pose[:3]
+            self._mocap_quat[index, mocap] = pose[[6, 3, 4, 5]]
+        self._advance(settle, [index])
+
+    def step(self, substeps: int, ids: Sequence[int] | None = None) -> None:
+        """Advance every simulation, or those of `ids`, by `substeps` physics steps.
+
+        Raises:
+            HardwareError: if a simulation diverged.
+        """
+        self._advance(substeps, ids)
+
+    def state(self) -> StateView:
+        """The state at the end of the last step (sensors lag by one physics step)."""
+        if self._state is None:
+            self._state = self._view()
+        return self._state
+
+    def force_history(self) -> Array:
+        """The wrist sensor's raw force [N] at each physics step of the last period.
+
+        float64[n, substeps, 3], sensor frame, not tared: for judging how believable contact is.
+        """
+        return self._sensor("ft_force").copy()
+
+    def data(self, index: int) -> mujoco.MjData:
+        """A copy of one simulation's full data, for rendering."""
+        data = self._batch.get_data(index)
+        mujoco.mj_forward(self._batch.get_model(index), data)
+        return data
+
+    def _view(self) -> StateView:
+        now = self._record[:, -1]
+        return StateView(
+            joint_position=self.qpos[:, : self._joints].copy(),
+            joint_velocity=self.qvel[:, : self._joints].copy(),
+            tcp_pose=self._pose(now, "tcp"),
+            tcp_twist=np.concatenate(
+                [now[:, self._slices["tcp_linvel"]], now[:, self._slices["tcp_angvel"]]], -1
+            ),
+            force_torque=self._force_torque(),
+            gripper=self._gripper(),
+            frames={name: self._pose(now, name) for name in self._frames},
+        )
+
+    def _advance(self, substeps: int, ids: Sequence[int] | None) -> None:
+        self._state = None
+        try:
+            record = self._batch.rollout(substeps, record=("sensordata",), ids=ids)["sensordata"]
+        except SimulationError as error:
+            raise HardwareError(f"the simulation failed: {error}") from error
+        self._check_finite()
+        if ids is None:
+            self._record = record
+            return
+        # The others keep what they last recorded, up to the new length.
+        kept = self._record[:, -substeps:]
+        short = substeps - kept.shape[1]
+        self._record = np.concatenate([np.repeat(kept[:, :1], short, axis=1), kept], axis=1)
+        self._record[ids] = record
+
+    def _sensor(self, name: str) -> Array:
+        return self._record[..., self._slices[name]]
+
+    def _pose(self, now: Array, name: str) -> Array:
+        position, wxyz = now[:, self._slices[f"{name}_pos"]], now[:, self._slices[f"{name}_quat"]]
+        return np.concatenate([position, wxyz[:, [1, 2, 3, 0]]], -1)
+
+    def _check_finite(self) -> None:
+        # MuJoCo answers a state that is no longer finite with a warning and a reset of its own.
+        for warning in _DIVERGED:
+            sick = np.flatnonzero(self._batch.warning[:, warning.value, 1])
+            if len(sick):
+                raise HardwareError(
+                    f"the simulation diverged ({warning.name}) in {sick.tolist()}: reset it, and "
+                    "look for too stiff a contact or controller"
+                )
+
+    def _force_torque(self) -> Array:
+        if "ft_force" not in self._slices:
+            return np.zeros((self.nsim, 6))
+        wrench = np.concatenate([self._sensor("ft_force"), self._sensor("ft_torque")], -1)
+        return wrench[:, -WRENCH_WINDOW:].mean(1)
+
+    def _gripper(self) -> Array:
+        if "gripper_opening" not in self._slices:
+            return np.zeros(self.nsim)
+        return self._record[:, -1, self._slices["gripper_opening"]][:, 0]
