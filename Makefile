@@ -1,0 +1,33 @@
+# `make demo` and `make test` are all that one needs; each sets up what it lacks.
+SHELL := /bin/bash
+
+.PHONY: help demo test lint types clean
+
+help:
+	@echo "make demo    set up, then run the whole loop in simulation and write a report"
+	@echo "make test    set up, then run the tests"
+	@echo "make lint    ruff and the import rules"
+	@echo "make types   pyright"
+	@echo "make clean   remove caches; .venv/ and runs/ stay"
+
+demo:
+	@scripts/setup.sh
+	.venv/bin/robot-rl run configs/runs/peg_insert.yaml
+
+test:
+	@scripts/setup.sh dev
+	.venv/bin/pytest
+
+lint:
+	@scripts/setup.sh dev
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/lint-imports
+
+types:
+	@scripts/setup.sh dev
+	.venv/bin/pyright
+
+clean:
+	rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	find robot_rl sim tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

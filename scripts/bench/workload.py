@@ -1,0 +1,92 @@
+"""What the throughput benchmark works on: a task's station, demonstrations and a fitted base."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from robot_rl.app.run_config import DEMONSTRATION_SEEDS, RunConfig
+from robot_rl.app.station import Station
+from robot_rl.config.load import load
+from robot_rl.core.types import Episode, EpisodeMetadata, Source
+from robot_rl.data.chunks import chunk_windows
+from robot_rl.data.normaliser import Normaliser
+from robot_rl.learning.diffusion_bc import train_diffusion
+from robot_rl.policies.diffusion import DiffusionPolicy
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+RUN = CONFIGS / "runs" / "peg_insert.yaml"
+MAIN_TASK = "peg_insert"
+_CELLS = {"point_reach": "sim_point"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """A run's parts, ready to be timed."""
+
+    config: RunConfig
+    station: Station
+    demos: list[Episode]
+    base: DiffusionPolicy
+
+
+def task_overrides(task: str) -> list[str]:
+    """What turns the main run into one of another task: its cell, and all its vectors as keys."""
+    if task == MAIN_TASK:
+        return []
+    files = [f"task={CONFIGS}/tasks/{task}.yaml"]
+    if task in _CELLS:
+        files.append(f"cell={CONFIGS}/cells/{_CELLS[task]}.yaml")
+    return [*files, "base.keys=[]", "learner.keys=[]"]
+
+
+def tasks() -> list[str]:
+    """Names of all tasks that have a file."""
+    return sorted(path.stem for path in (CONFIGS / "tasks").glob("*.yaml"))
+
+
+@contextmanager
+def open_workload(
+    task: str, *overrides: str, demonstrations: int, imitation_steps: int
+) -> Iterator[Workload]:
+    """Build a task's station, let the demonstrator drive, and fit the base policy a little.
+
+    The base is fitted so that it moves the arm as a policy does: an untrained one shakes it, and
+    shaking costs other contacts.
+    """
+    config = load(RUN, RunConfig, [*task_overrides(task), *overrides])
+    station = Station.of_run(config)
+    with station.bench.robot:
+        try:
+            demos = _demonstrate(config, station, demonstrations)
+            base = _imitate(config, station, demos, imitation_steps)
+            yield Workload(config=config, station=station, demos=demos, base=base)
+        finally:
+            station.bench.close()
+
+
+def _demonstrate(config: RunConfig, station: Station, count: int) -> list[Episode]:
+    demonstrator = config.demonstrator.build(station.bench)
+    rollout = station.rollout(station.agent(), operator=demonstrator, human_source=Source.DEMO)
+    seeds = range(DEMONSTRATION_SEEDS, DEMONSTRATION_SEEDS + count)
+    return [
+        rollout.run(f"demo-{s}", s, EpisodeMetadata(task=station.bench.task.name, seed=s))
+        for s in seeds
+    ]
+
+
+def _imitate(
+    config: RunConfig, station: Station, demos: list[Episode], steps: int
+) -> DiffusionPolicy:
+    task = station.bench.task
+    packed = np.concatenate([task.observation.pack(e.vectors) for e in demos])
+    normaliser = Normaliser.fit_min_max(packed, margin=0.1)
+    base = config.base.build(task.observation, task.action, normaliser)
+    data = chunk_windows(demos, config.base.horizon, task.observation)
+    settings = config.imitate.model_copy(update={"steps": steps, "warmup_steps": 0})
+    train_diffusion(base, data, settings, seed=0)
+    return base
