@@ -12,18 +12,18 @@ pytestmark = pytest.mark.sim
 
 def test_a_demonstrator_inserts_with_believable_forces(make_stage):
     stage = make_stage(PegInsertConfig())
-    touching, peaks, successes = [], [], 0
+    backend, touching, peaks, successes = stage.bench.backend, [], [], 0
     for seed in range(20):
-        tare = None
+        stage.reset(seed)
+        tare = backend.force_history()[0, -10:].mean(0)
+        results = []
         for result in stage.drive(seed, DemonstratorConfig()):
-            if tare is None:
-                # The first period of an episode passes in the air.
-                tare = stage.bench.backend.force_history()[0].mean(0)
-            force = np.linalg.norm(stage.bench.backend.force_history()[0] - tare, axis=-1)
+            results.append(result)
+            force = np.linalg.norm(backend.force_history()[0] - tare, axis=-1)
             peaks.append(force.max())
-            if stage.bench.backend.data(0).ncon:
+            if backend.data(0).ncon:
                 touching.append(force[-10:].mean())
-        successes += result.terminated
+        successes += results[-1].terminated
     assert successes >= 18
     # A real 8 mm peg: 5.5 N on average, 12.8 N at most (FORGE, arXiv 2408.04587).
     assert 1.0 < np.mean(touching) < 12.0
@@ -37,10 +37,10 @@ def test_a_clean_demonstrator_inserts_at_either_end_of_the_clearances(make_stage
 
 
 def test_a_peg_that_is_too_thick_for_the_bore_does_not_go_in(make_stage):
-    # 0.2 mm too thick: were contacts too soft, it would be pressed through.
-    tight = PegInsertConfig.model_construct(**{**dict(PegInsertConfig()), "clearance_m": -0.2e-3})
+    # Half a millimetre too thick: were contacts too soft, it would be pressed through.
+    tight = PegInsertConfig.model_construct(**{**dict(PegInsertConfig()), "clearance_m": -0.5e-3})
     stage = make_stage(tight)
-    assert stage.successes(range(5)) == 0
+    assert stage.successes(range(3)) == 0
     depth = stage.state.frames["bore"][0, 2] - stage.state.frames["peg_tip"][0, 2]
     assert depth < 0.2 * BORE_DEPTH_M
 
@@ -54,7 +54,7 @@ def test_pressing_down_is_felt_as_a_force_against_the_tools_z_axis(make_stage):
     for tick in range(45):
         tip, bore = (stage.state.frames[name][0] for name in ("peg_tip", "bore"))
         # Beside the bore, where the block's face is flat; then down, the target 10 mm below.
-        beside = np.clip((bore[:2] + [0.018, 0.0] - tip[:2]) / 0.01, -1, 1)
+        beside = np.clip((bore[:2] + np.array([0.018, 0.0]) - tip[:2]) / 0.01, -1, 1)
         down = -1.0 if tick > 20 else 0.0
         result = stage.step(*beside, down, 0, 0, 0)
         assert result.gate_reason == GateReason.PASSED

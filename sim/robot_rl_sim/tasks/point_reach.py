@@ -116,11 +116,11 @@ class PointReach:
         return np.linalg.norm(_way(state), axis=-1)
 
     def correction(self, state: StateView, index: int) -> Array:
-        """The joint delta float64[2] that goes straight for the target."""
-        q = state.joint_position[index]
-        along1 = np.array([-tip(q)[1], tip(q)[0]])
-        along2 = LINK_M * np.array([-np.sin(q.sum()), np.cos(q.sum())])
-        return np.linalg.solve(np.column_stack([along1, along2]), _way(state)[index])
+        """The joint delta float64[2] to the joints whose tip is the target, the elbow bent."""
+        target = state.frames["target"][index, :2]
+        elbow = 2 * np.arccos(np.linalg.norm(target) / (2 * LINK_M))
+        shoulder = np.arctan2(target[1], target[0]) - elbow / 2
+        return np.array([shoulder, elbow]) - state.joint_position[index]
 
 
 def tip(q: Array) -> Array:

@@ -1,0 +1,94 @@
+"""Every YAML under configs/ loads, and what it describes can be built."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robot_rl.app.run_config import CellConfig, RunConfig
+from robot_rl.app.station import Station
+from robot_rl.config.load import load
+from robot_rl.config.model import Config
+from robot_rl.core.errors import RobotRlError
+from robot_rl.core.spec import TaskSpec
+from robot_rl.data.normaliser import Normaliser
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+FILES = sorted(CONFIGS.rglob("*.yaml"))
+TASKS = sorted(CONFIGS.glob("tasks/*.yaml"))
+
+
+@cache
+def built_task(path: Path):
+    return load(path, Config).build()
+
+
+def build_task(path: Path) -> None:
+    assert built_task(path).spec.horizon > 0
+
+
+def build_cell(path: Path) -> None:
+    """A cell fits at least one task: its arm, limits and chain are of one robot."""
+    cell = load(path, CellConfig)
+    fitting = []
+    for task in TASKS:
+        try:
+            station = Station.open(cell, load(task, Config))
+        except RobotRlError:
+            continue
+        station.env.reset(0)
+        fitting.append(station.env.step(np.zeros(station.bench.task.action.size, np.float32)))
+        station.bench.close()
+    assert fitting
+
+
+def build_for_a_task(path: Path) -> None:
+    """What learns or acts finds the observations that it names in at least one task."""
+    fitting = []
+    for task in TASKS:
+        try:
+            fitting.append(build_learning(load(path, Config), built_task(task).spec))
+        except RobotRlError:
+            continue
+    assert fitting
+
+
+def build_learning(config: Config, task: TaskSpec):
+    return config.build(task.observation, task.action, identity(task), seed=0)
+
+
+def build_run(path: Path) -> None:
+    config = load(path, RunConfig)
+    station = Station.of_run(config)
+    for person in (config.demonstrator, config.supervisor):
+        assert person is None or person.build(station.bench).name
+    for part in (config.base, config.learner):
+        assert build_learning(part, station.bench.task)
+    station.bench.close()
+
+
+def identity(task: TaskSpec) -> Normaliser:
+    size = task.observation.packed_size
+    return Normaliser(offset=np.zeros(size, "f4"), scale=np.ones(size, "f4"))
+
+
+BUILDERS = {
+    "cells": build_cell,
+    "learners": build_for_a_task,
+    "policies": build_for_a_task,
+    "runs": build_run,
+    "tasks": build_task,
+}
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(CONFIGS)))
+def test_every_config_loads_and_builds(path):
+    BUILDERS[path.parent.relative_to(CONFIGS).as_posix()](path)
+
+
+def test_every_folder_has_its_files():
+    assert {path.parent.name for path in FILES} == set(BUILDERS)
