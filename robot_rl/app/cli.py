@@ -77,14 +77,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = _folder(arguments)
         _run(folder, phases)
     except Stopped as stopped:
-        console.print(f"[yellow]{stopped}[/]", highlight=False, soft_wrap=True)
+        _say(console, "yellow", str(stopped))
         return INTERRUPTED
     except RobotRlError as error:
-        console.print(
-            f"[red]robot-rl: {type(error).__name__}:[/] {error}", highlight=False, soft_wrap=True
-        )
+        _say(console, "red", f"robot-rl: {type(error).__name__}: {error}")
         return 1
     return 0
+
+
+def _say(console: Console, style: str, text: str) -> None:
+    # Brackets in a message are no markup, and a path must not be broken at the terminal's edge.
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _phases(verb: str) -> list[str]:
@@ -112,10 +115,10 @@ def _folder(arguments: Arguments) -> RunFolder:
 def _run(folder: RunFolder, phases: Sequence[str]) -> None:
     asked = _StopOnSignal()
     with ExitStack() as stack:
+        log = stack.enter_context(EventLog(folder.events))
         station = Station.of_run(folder.config)
         stack.callback(station.bench.close)
         stack.enter_context(station.bench.robot)
-        log = stack.enter_context(EventLog(folder.events))
         progress = stack.enter_context(RunProgress())
         run = RunContext(folder, station, [log, progress], asked)
         for phase in phases:

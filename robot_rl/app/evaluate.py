@@ -64,6 +64,7 @@ def _run(
     *,
     done: int,
 ) -> list[Episode]:
+    """Run what is not recorded yet of this very base and version, and return all episodes."""
     rollout = run.station.rollout(agent)
     episodes: list[Episode] = []
     with run.store(f"evaluation-{name}") as store:
@@ -71,14 +72,14 @@ def _run(
         for seed in seeds:
             run.check_stop()
             start_s = time.monotonic()
-            episode_id = f"{name}-{seed}"
+            episode_id = f"{name}-{base.fingerprint[:8]}-v{agent.version}-{seed}"
             if episode_id in recorded:
                 episode = store.read(episode_id)
             else:
                 episode = rollout.run(episode_id, seed, run.metadata(seed, base))
                 store.append(episode)
+                tell_episode(PHASE, episode, 0, time.monotonic() - start_s, run.sinks)
             episodes.append(episode)
-            tell_episode(PHASE, episode, 0, time.monotonic() - start_s, run.sinks)
             run.tell(PhaseProgress(phase=PHASE, done=done + len(episodes)))
     return episodes
 

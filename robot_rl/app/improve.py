@@ -61,9 +61,10 @@ def improve(run: RunContext) -> None:
             )
             improvement.run(run.stop)
             save_improved(run.folder.improved, judge.deployed, base)
+            updates = link.sync().updates
         run.check_stop()
         summary |= {"env_steps": progress.env_steps, "episodes": progress.episodes}
-        summary |= {"human_steps": progress.human_steps, "updates": link.sync().updates}
+        summary |= {"human_steps": progress.human_steps, "updates": updates}
 
 
 def _restore(

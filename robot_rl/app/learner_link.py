@@ -16,6 +16,7 @@ from robot_rl.data.episode_store import EpisodeStore
 from robot_rl.policies.diffusion import DiffusionPolicy
 from robot_rl.runtime.checkpoint import latest_checkpoint, unflatten
 from robot_rl.runtime.link import InlineLink, LearnerLink
+from robot_rl.runtime.process_link import ProcessLink
 from robot_rl.runtime.relabel import relabel_base
 from robot_rl.runtime.rollout import succeeded
 from robot_rl.runtime.worker import LearnerWorker
@@ -28,9 +29,7 @@ def open_link(run: RunContext, base: DiffusionPolicy) -> Iterator[LearnerLink]:
     if run.config.learner_process:
         arguments = json.dumps({"folder": str(run.folder.path)})
         factory = f"{worker_from_folder.__module__}:{worker_from_folder.__name__}"
-        from robot_rl.runtime.process_link import ProcessLink
-
-        lag = run.config.schedule.batches_per_cycle
+        lag = run.config.learner_lag_updates
         link = ProcessLink(factory, arguments, max_lag_updates=lag)
     else:
         link = InlineLink(build_worker(run.folder, run.task, run.station, base))

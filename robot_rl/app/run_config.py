@@ -61,8 +61,9 @@ class RunConfig(Config):
         learner: a component whose `build(observation, action, normaliser, seed)` returns a
             `learning.contract.Learner` that also makes its policy.
         use_base: whether the online policy acts on top of the base policy.
-        learner_process: run the learner in a process of its own; faster on two cores, but then a
-            seed no longer decides everything.
+        learner_process: run the learner in a process of its own.
+        learner_lag_updates: how many updates it may then be behind: 0 gives the same results as
+            one process, bit by bit; null never waits, which is for a real robot.
         release_s: the policy drives again so long after the person let go.
     """
 
@@ -82,3 +83,4 @@ class RunConfig(Config):
     release_s: float = Field(default=0.0, ge=0)
     use_base: bool = True
     learner_process: bool = False
+    learner_lag_updates: int | None = Field(default=0, ge=0)

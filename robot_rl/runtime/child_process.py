@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 _GRACE_S = 5.0
 _LOG_LINES = 15
@@ -50,7 +50,7 @@ class ChildProcess:
         )
         with _interrupt_blocked():
             self._process.start()
-        self.pid = self._process.pid
+        self.pid = cast(int, self._process.pid)
         # While a copy of their ends is open here, neither side would hear of the other's end.
         their_inbox.close()
         their_outbox.close()

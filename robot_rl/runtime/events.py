@@ -5,6 +5,8 @@ Events are data: they hold no arrays, no handles and no decisions. Who listens i
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import math
 import typing
@@ -12,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 import numpy as np
@@ -142,10 +144,11 @@ class EventLog:
     """A sink that appends each event to a file as one JSON line, flushed.
 
     `t_s` counts from the start of the run; in a file that exists it goes on from its last line.
-    NaN and infinity become null. A last line that a crash has torn is cut off first.
+    NaN and infinity become null. A last line that a crash has torn is cut off first. The file is
+    locked, which keeps a run's folder to one process.
 
     Raises:
-        StorageError: if the file cannot be opened or written.
+        StorageError: if the file is open in another process, or cannot be opened or written.
     """
 
     def __init__(self, path: Path, clock: Clock | None = None) -> None:
@@ -153,8 +156,10 @@ class EventLog:
         self._clock = clock or MonotonicClock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            offset_s = _mend(path)
-            self._file = path.open("a", encoding="utf-8")
+            with contextlib.ExitStack() as stack:
+                self._file = stack.enter_context(_open_locked(path))
+                offset_s = _mend(path)
+                stack.pop_all()
         except OSError as error:
             raise StorageError(f"{path}: cannot open the event log: {error}") from error
         self._start_ns = self._clock.now_ns() - round(offset_s * NS_PER_S)
@@ -242,10 +247,21 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _open_locked(path: Path) -> TextIO:
+    file = path.open("a", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise StorageError(
+            f"{path.parent} is in use: another process writes {path.name} there; wait for it to "
+            "end, or stop it"
+        ) from error
+    return file
+
+
 def _mend(path: Path) -> float:
     """Cut off a torn last line and return the last `t_s`; 0 for a new file."""
-    if not path.exists():
-        return 0.0
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     if len(whole) < len(content):

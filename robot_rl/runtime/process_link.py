@@ -36,7 +36,7 @@ MAX_WAITING_BYTES = 1 << 28
 
 _LOG = logging.getLogger(__name__)
 _START_S = 600.0
-_HANG_UP_S = 2.0
+_HANG_UP_S = 1.0
 
 
 class ProcessLink:

@@ -56,8 +56,7 @@ def main(
     os.nice(_NICE)
     torch.set_num_threads(threads)
     worker = import_factory(factory)(arguments)
-    with contextlib.suppress(EOFError, BrokenPipeError):
-        LearnerServer(worker, inbox, outbox, max_lag_updates).serve()
+    LearnerServer(worker, inbox, outbox, max_lag_updates).serve()
 
 
 def import_factory(named: str) -> Callable[[str], LearnerWorker]:
@@ -117,6 +116,11 @@ class LearnerServer:
         Raises:
             ContractError: if a step is missing, or what came in is not readable.
         """
+        # It may hang up in the middle of something, too.
+        with contextlib.suppress(EOFError, BrokenPipeError):
+            self._serve()
+
+    def _serve(self) -> None:
         self._say(answers=0)
         while not self._hang_up.poll(0):
             due = self._worker.cycle_is_due

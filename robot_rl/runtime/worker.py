@@ -29,6 +29,7 @@ class ScheduleConfig(Config):
         batches_per_cycle: critic updates per actor update.
         batch_size, n_step, gamma: of the sampled windows.
         offline_share: part of each batch that comes from demonstrations and corrections.
+        use_demonstrations: whether the learner learns from them; from corrections it always does.
         capacity: steps that the online buffer holds.
     """
 
@@ -40,6 +41,7 @@ class ScheduleConfig(Config):
     n_step: int = Field(default=3, ge=1)
     gamma: float = Field(default=0.98, gt=0, le=1)
     offline_share: float = Field(default=0.5, gt=0, lt=1)
+    use_demonstrations: bool = True
     capacity: int = Field(default=100_000, ge=1)
 
 
@@ -70,7 +72,7 @@ class LearnerWorker:
         size = task.action.size
         self._online = ReplayBuffer(schedule.capacity, task.observation, size)
         self._offline = ReplayBuffer(schedule.capacity, task.observation, size, offline=True)
-        for episode in demonstrations:
+        for episode in demonstrations if schedule.use_demonstrations else ():
             self._offline.add_episode(episode)
         self._sampler = Sampler(
             [self._online, self._offline],

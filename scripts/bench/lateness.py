@@ -2,10 +2,10 @@
 
     .venv/bin/python scripts/bench/lateness.py [--quick] [--json FILE]
 
-Peg insertion in simulation at the pace of the wall clock, the residual policy acting alone (a
-base policy's planning costs the same in every row and is left out). Between episodes the weights
-are swapped as in a run. One cycle of four updates is called for with every step, and in the
-`without pause` row far more than the learner can make, so that it is never idle.
+Peg insertion in simulation at the pace of the wall clock, the residual policy acting alone
+(planning by a base policy is left out). Between episodes the weights are swapped as in a run. One
+cycle of four updates is called for with every step, and in the `without pause` row far more than
+the learner can make, so that it is never idle.
 """
 
 from __future__ import annotations
@@ -15,25 +15,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import tyro
 from report import Row, at_most, publish
-from robot_rl_sim.tasks.peg_insert import PegInsertConfig
 
-from robot_rl.app.run_config import CellConfig
+from robot_rl.app.run_config import RunConfig
 from robot_rl.app.station import Station
 from robot_rl.config.load import load
 from robot_rl.core.types import EpisodeMetadata, Transition
 from robot_rl.data.normaliser import Normaliser
-from robot_rl.learning.residual_td3 import ResidualTd3, ResidualTd3Config
 from robot_rl.runtime.link import InlineLink, LearnerLink
 from robot_rl.runtime.process_link import ProcessLink
-from robot_rl.runtime.worker import LearnerWorker, ScheduleConfig
+from robot_rl.runtime.worker import LearnerWorker
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+RUN = Path(__file__).parents[2] / "configs/runs/peg_insert.yaml"
 PER_STEP, WITHOUT_PAUSE = 4.0, 10_000.0
 """Updates per step."""
 
@@ -43,7 +41,7 @@ class Options:
     """What may be chosen.
 
     Args:
-        quick: 15 s a row instead of 120 s.
+        quick: 8 s a row instead of 120 s.
         file: where the result goes as JSON.
     """
 
@@ -51,30 +49,36 @@ class Options:
     file: Annotated[Path | None, tyro.conf.arg(name="json")] = None
 
 
-def open_station() -> Station:
-    """The bench as a robot would be: the world does not wait."""
-    cell = load(CONFIGS / "cells/sim_fr3.yaml", CellConfig, ["bench.real_time=true"])
-    return Station.open(cell, load(CONFIGS / "tasks/peg_insert.yaml", PegInsertConfig))
+def run_config(updates_per_step: float = PER_STEP) -> RunConfig:
+    """The main job on a bench that does not wait, with a learner that starts at once."""
+    changes = {
+        "cell.bench.real_time": "true",
+        "schedule.prefill_steps": "1",
+        "schedule.warmup_updates": "0",
+        "schedule.utd": updates_per_step,
+    }
+    return load(RUN, RunConfig, [f"{key}={value}" for key, value in changes.items()])
 
 
-def new_learner(station: Station) -> ResidualTd3:
+def new_learner(station: Station, config: RunConfig) -> Any:
     """A learner with fresh weights."""
     task = station.bench.task
     ones = np.ones(task.observation.packed_size, np.float32)
-    config = load(CONFIGS / "learners/residual_td3.yaml", ResidualTd3Config)
-    return config.build(task.observation, task.action, Normaliser(offset=0 * ones, scale=ones), 0)
+    normaliser = Normaliser(offset=0 * ones, scale=ones)
+    return config.learner.build(task.observation, task.action, normaliser, config.seed)
 
 
 def build_worker(arguments: str) -> LearnerWorker:
     """Also called in the learner's process; `arguments` are updates per step, in JSON."""
-    station = open_station()
-    schedule = ScheduleConfig(prefill_steps=1, warmup_updates=0, utd=json.loads(arguments))
-    return LearnerWorker(new_learner(station), station.bench.task, schedule, [], 0)
+    config = run_config(json.loads(arguments))
+    station = Station.of_run(config)
+    learner = new_learner(station, config)
+    return LearnerWorker(learner, station.bench.task, config.schedule, [], config.seed)
 
 
 def measure(name: str, station: Station, link: LearnerLink | None, ticks: int) -> Row:
     """Act until `ticks` are over and return how late they were."""
-    policy = new_learner(station).policy()
+    policy = new_learner(station, run_config()).policy()
     add_s: list[float] = []
 
     def on_step(transition: Transition) -> None:
@@ -115,9 +119,9 @@ def _row(name: str, late_s: list[float], add_s: list[float], missed: int, update
 def main(options: Options) -> None:
     """Measure every variant for the same time, one after the other."""
     torch.set_num_threads(1)
-    station = open_station()
+    station = Station.of_run(run_config())
     period_s = station.bench.task.action.period_s
-    ticks = round((15.0 if options.quick else 120.0) / period_s)
+    ticks = round((8.0 if options.quick else 120.0) / period_s)
     links: dict[str, Callable[[], LearnerLink | None]] = {
         "no learner": lambda: None,
         "in a process": lambda: _apart(PER_STEP),

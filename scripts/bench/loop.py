@@ -3,6 +3,9 @@
 Bare physics is `mujoco.mj_step` on the same model, from the same start, under the same control.
 """
 
+# mujoco ships its core without type stubs.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import itertools
@@ -15,7 +18,7 @@ from report import Row, measured, skipped
 from robot_rl_sim.bench import SimBench
 from robot_rl_sim.vector import SimVectorEnv
 from timing import Stopwatch, repeated
-from workload import Workload, open_workload
+from workload import Effort, Workload, open_workload
 
 from robot_rl.core.errors import DependencyError
 from robot_rl.core.types import Episode, EpisodeMetadata
@@ -83,16 +86,14 @@ def ticks_and_physics(work: Workload, repeats: int) -> tuple[list[float], list[f
     return ticks, floor
 
 
-def camera_row(work: Workload, task: str, imitation_steps: int, repeats: int) -> Row:
+def camera_row(work: Workload, task: str, effort: Effort) -> Row:
     """Steps per second with the task's cameras, or why there are none."""
     name = f"{task}: control loop with cameras"
     if not hasattr(work.config.task, "cameras"):
         return skipped(name, "the task has no cameras")
     try:
-        with open_workload(
-            task, "task.cameras=true", demonstrations=1, imitation_steps=imitation_steps
-        ) as seeing:
-            return measured(name, "steps/s", episode_rates(seeing, repeats))
+        with open_workload(task, effort, "task.cameras=true") as seeing:
+            return measured(name, "steps/s", episode_rates(seeing, effort.repeats))
     except DependencyError as error:
         return skipped(name, str(error))
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import resource
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,28 +14,17 @@ from typing import Annotated
 import numpy as np
 import torch
 import tyro
-from learner import LearnerBench, critics_against_loop, sampling_against_rows
+from learner import LearnerBench
 from loop import camera_row, episode_rates, tick_parts, ticks_and_physics, vector_rates
 from numpy.typing import ArrayLike
+from peers import critics_against_loop, sampling_against_rows
 from report import Claim, Row, at_least, at_most, measured, publish
-from workload import CONFIGS, MAIN_TASK, Workload, open_workload, tasks
+from workload import CONFIGS, MAIN_TASK, Effort, open_workload, tasks
 
 from robot_rl.config.load import load
 from robot_rl.config.model import Config
 
 LEARNERS = ("residual_td3", "rlpd")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effort:
-    """How long to measure: repeats of a number, calls in one repeat, and what is set up."""
-
-    repeats: int
-    calls: int
-    demonstrations: int
-    imitation_steps: int
-    buffer_steps: int
-    vector_sizes: tuple[int, ...] = (1, 16, 64)
 
 
 FULL = Effort(repeats=20, calls=20, demonstrations=10, imitation_steps=2000, buffer_steps=20_000)
@@ -82,12 +70,12 @@ def main() -> None:
 def measure_loop(task: str, effort: Effort) -> Findings:
     """Control loop, bare physics, cameras, batches and the parts of a tick of one task."""
     repeats, name = effort.repeats, f"{task}: gate and environment against bare mj_step"
-    with open_task(task, effort) as work:
+    with open_workload(task, effort) as work:
         ticks, floor = ticks_and_physics(work, repeats)
         ratios = np.divide(ticks, floor)
         rows = [
             measured(f"{task}: control loop", "steps/s", episode_rates(work, repeats)),
-            camera_row(work, task, effort.imitation_steps, repeats),
+            camera_row(work, task, effort),
             _in_ms(f"{task}: tick of gate and environment", ticks),
             _in_ms(f"{task}: bare mj_step of the same tick", floor),
             measured(name, "x", ratios),
@@ -113,7 +101,7 @@ def measure_learners(effort: Effort) -> Findings:
     rows: list[Row] = []
     claims: list[Claim] = []
     repeats, calls = effort.repeats, effort.calls
-    with open_task(MAIN_TASK, effort) as work:
+    with open_workload(MAIN_TASK, effort) as work:
         for name in LEARNERS:
             config = load(CONFIGS / "learners" / f"{name}.yaml", Config)
             bench = LearnerBench(work, config, effort.buffer_steps)
@@ -132,13 +120,6 @@ def measure_learners(effort: Effort) -> Findings:
                 rows.append(measured(f"{name}: {peer}", "x", ratios))
                 claims.append(at_least(f"{name}: {peer}", _median(ratios), "x", target))
     return rows, claims
-
-
-def open_task(task: str, effort: Effort) -> AbstractContextManager[Workload]:
-    """The task's workload for an effort."""
-    return open_workload(
-        task, demonstrations=effort.demonstrations, imitation_steps=effort.imitation_steps
-    )
 
 
 def _add(rows: list[Row], claims: list[Claim], findings: Findings) -> None:

@@ -25,6 +25,18 @@ _CELLS = {"point_reach": "sim_point"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How long to measure: repeats of a number, calls in one repeat, and what is set up."""
+
+    repeats: int
+    calls: int
+    demonstrations: int
+    imitation_steps: int
+    buffer_steps: int
+    vector_sizes: tuple[int, ...] = (1, 16, 64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
     """A run's parts, ready to be timed."""
 
@@ -50,9 +62,7 @@ def tasks() -> list[str]:
 
 
 @contextmanager
-def open_workload(
-    task: str, *overrides: str, demonstrations: int, imitation_steps: int
-) -> Iterator[Workload]:
+def open_workload(task: str, effort: Effort, *overrides: str) -> Iterator[Workload]:
     """Build a task's station, let the demonstrator drive, and fit the base policy a little.
 
     The base is fitted so that it moves the arm as a policy does: an untrained one shakes it, and
@@ -62,8 +72,8 @@ def open_workload(
     station = Station.of_run(config)
     with station.bench.robot:
         try:
-            demos = _demonstrate(config, station, demonstrations)
-            base = _imitate(config, station, demos, imitation_steps)
+            demos = _demonstrate(config, station, effort.demonstrations)
+            base = _imitate(config, station, demos, effort.imitation_steps)
             yield Workload(config=config, station=station, demos=demos, base=base)
         finally:
             station.bench.close()

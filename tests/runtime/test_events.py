@@ -162,3 +162,14 @@ def test_every_sink_hears_every_event_in_order():
     for event in ONE_OF_EACH:
         send(event, [first.append, second.append])
     assert first == second == ONE_OF_EACH
+
+
+def test_a_log_that_is_being_written_is_not_opened_again(tmp_path):
+    path = tmp_path / "run" / "events.jsonl"
+    with EventLog(path) as log:
+        log(PhaseProgress(phase="improve", done=1))
+        with pytest.raises(StorageError, match="in use"):
+            EventLog(path)
+        log(PhaseProgress(phase="improve", done=2))
+    with EventLog(path):
+        assert len(read_events(path)) == 2

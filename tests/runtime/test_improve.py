@@ -8,6 +8,7 @@ import torch
 
 from robot_rl.core.types import GateReason, Source
 from robot_rl.data.episode_store import EpisodeStore
+from robot_rl.data.failing_disk import FailingDisk
 from robot_rl.runtime.checkpoint import latest_checkpoint, save_checkpoint
 from robot_rl.runtime.evaluator import NeverWorse
 from robot_rl.runtime.events import EpisodeEnded, Evaluated, GateEvent, LearnerMetrics
@@ -65,7 +66,7 @@ class Site:
 
     def run(self, stop=lambda: False, progress=None) -> Progress:
         agent = self.kit.agent(online=self.policy)
-        with EpisodeStore(self.path / "online", self.kit.task.contract) as self.store:
+        with self.open_store() as self.store:
             improvement = Improvement(
                 self.config,
                 rollout=self.kit.rollout(
@@ -93,15 +94,21 @@ class Site:
     def save(self, progress: Progress) -> None:
         """As the pipeline does: the step of a checkpoint is the number of episodes."""
         meta = {"env_steps": progress.env_steps}
-        save_checkpoint(self.path / "checkpoints", progress.episodes, {}, meta)
+        root = self.path / "checkpoints"
+        save_checkpoint(root, progress.episodes, {}, meta, disk=FailingDisk())
         self.saved.append(progress.episodes)
 
     def of(self, kind) -> list:
         return [e for e in self.events if isinstance(e, kind)]
 
     def episodes(self) -> list:
-        with EpisodeStore(self.path / "online", self.kit.task.contract) as store:
+        with self.open_store() as store:
             return list(store)
+
+    def open_store(self) -> EpisodeStore:
+        """On a disk that never fails, as it is not told when, and that does not wait."""
+        contract = self.kit.task.contract
+        return EpisodeStore(self.path / "online", contract, disk=FailingDisk())
 
 
 @pytest.fixture
@@ -158,15 +165,16 @@ def test_weights_swap_only_between_episodes(site):
     here.run()
     # One sync before the first episode and one after each: versions 1, 2, 3 acted.
     assert [e.policy_version.tolist() for e in here.episodes()] == [[1] * 4, [2] * 4, [3] * 4]
-    assert here.policy.loaded == [1, 2, 3, 4]
+    # Two more after the last episode: the news of it, and the newest for the last judgement.
+    assert here.policy.loaded == [1, 2, 3, 4, 5]
 
 
 def test_without_weights_the_policy_stays_as_it_is(site):
     here = site(env_steps=12, first=-1)
     here.run()
-    # The syncs publish nothing, nothing, version 1, version 2.
+    # The syncs publish nothing, nothing, version 1, version 2; the last judgement's version 3.
     assert [int(e.policy_version[0]) for e in here.episodes()] == [0, 0, 1]
-    assert here.policy.loaded == [1, 2]
+    assert here.policy.loaded == [1, 2, 3]
 
 
 def test_weights_that_are_not_newer_are_not_loaded_again(site):

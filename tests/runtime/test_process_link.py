@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
@@ -59,10 +60,10 @@ def open_link(tiny: ModuleType) -> Iterator[OpenLink]:
         *,
         max_lag_updates: int | None = 0,
         utd: float = 1.0,
-        **changes: Any,
+        **more: Any,
     ) -> ProcessLink:
         factory, arguments = f"tiny_worker:{function}", json.dumps({"utd": utd})
-        links.append(ProcessLink(factory, arguments, max_lag_updates=max_lag_updates, **changes))
+        links.append(ProcessLink(factory, arguments, max_lag_updates=max_lag_updates, **more))
         return links[-1]
 
     yield open_link
@@ -85,7 +86,7 @@ class Session:
 @pytest.fixture(scope="module")
 def session(tiny: ModuleType) -> Session:
     """One process for several claims: starting one takes seconds."""
-    multiprocessing.resource_tracker.ensure_running()
+    resource_tracker.ensure_running()
     before = torch.get_num_threads()
     # As in the process: sums over several threads round otherwise.
     torch.set_num_threads(1)
@@ -197,7 +198,7 @@ def test_without_a_limit_sync_does_not_wait_yet_news_comes_until_it_falls_silent
     start_s = time.monotonic()
     first = link.sync()
     # 8 + 28 * 50 updates are owed, seconds of work.
-    assert time.monotonic() - start_s < 0.2
+    assert time.monotonic() - start_s < 1.0
     assert first.updates < 1408
     while (news := link.sync()).version <= first.version:
         assert time.monotonic() - start_s < 20.0
@@ -221,10 +222,11 @@ def sync_until_lost(link: ProcessLink) -> None:
 def test_what_waits_for_a_learner_is_bounded(
     tiny: ModuleType, open_link: OpenLink, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(process_link, "MAX_WAITING_STEPS", 30)
+    monkeypatch.setattr(process_link, "MAX_WAITING_STEPS", 400)
+    monkeypatch.setattr("robot_rl.runtime.child_process._GRACE_S", 0.5)
     link = open_link("build_hanging", finish_s=0.0)
-    # 64 KiB fit into the pipe; a step has some 200 bytes.
-    with pytest.raises(LearnerLostError, match="is 31 steps"):
+    # 64 KiB fit into the pipe, some 300 steps, and then it stays full.
+    with pytest.raises(LearnerLostError, match="is 401 steps"):
         add_all(link, tiny.build_steps(2_000))
     link.close()
     assert not exists(link.pid)
@@ -251,7 +253,7 @@ class Line:
     def _serve(self) -> None:
         try:
             self.server.serve()
-        except (ContractError, EOFError) as error:
+        except ContractError as error:
             self.error = error
 
     def ask(self, number: int, about: Any) -> bytes:

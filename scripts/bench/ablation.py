@@ -1,0 +1,95 @@
+"""The runs behind the ablation: their folders and who shares what.
+
+Each is the whole `robot-rl run` in a process of its own. A folder that is finished is not run
+again and one that was interrupted goes on, so that an interrupted benchmark does too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from robot_rl.app.run_config import RunConfig
+from robot_rl.app.run_folder import RunFolder
+from robot_rl.config.load import save
+from robot_rl.core.errors import ConfigError, RobotRlError
+
+COMMAND = Path(sys.executable).with_name("robot-rl")
+SHARED = ("seed", "cell", "task", "demonstrator", "collect", "base", "imitate")
+"""Settings that demonstrations and base policy depend on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One variant with one seed.
+
+    Args:
+        variant: its name.
+        config: the whole run.
+        path: its folder.
+    """
+
+    variant: str
+    config: RunConfig
+    path: Path
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to run."""
+        return (self.path / "summary.json").exists()
+
+
+def run(trial: Trial, donors: Sequence[Trial]) -> None:
+    """Run a trial to its end, from wherever it stands.
+
+    Args:
+        trial: its folder is made if it is not there.
+        donors: one that is finished and collected and imitated alike lends its results.
+
+    Raises:
+        ConfigError: if the folder holds a run of other settings.
+        RobotRlError: if the run fails.
+    """
+    if not trial.path.exists():
+        fits = [d for d in donors if d.finished and _alike(d.config, trial.config)]
+        _create(trial, fits[0] if fits else None)
+    elif RunFolder.open(trial.path).config != trial.config:
+        raise ConfigError(
+            f"{trial.path} holds a run of other settings: name another folder with --runs, or "
+            "remove it"
+        )
+    if trial.finished:
+        return
+    with (trial.path / "bench.log").open("ab") as log:
+        command = [COMMAND, "run", "--resume", trial.path]
+        status = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
+    if status:
+        raise RobotRlError(f"{trial.path} ended with status {status}; see its bench.log")
+
+
+def _alike(one: RunConfig, other: RunConfig) -> bool:
+    return all(getattr(one, name) == getattr(other, name) for name in SHARED)
+
+
+def _create(trial: Trial, donor: Trial | None) -> None:
+    """Make the folder, with the donor's demonstrations and base policy and what they took."""
+    new = trial.path.with_name(f".{trial.path.name}")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    save(trial.config, new / "config.yaml")
+    if donor:
+        for name in ("demos", "base"):
+            shutil.copytree(donor.path / name, new / name)
+        phases = RunFolder.open(donor.path).phases
+        done = {name: phases[name] for name in ("collect", "imitate")}
+        (new / "phases.json").write_text(json.dumps(done, indent=2))
+        lines = (donor.path / "events.jsonl").read_text().splitlines(keepends=True)
+        before = itertools.takewhile(lambda line: '"phase": "improve"' not in line, lines)
+        (new / "events.jsonl").write_text("".join(before))
+    new.rename(trial.path)

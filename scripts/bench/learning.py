@@ -1,0 +1,154 @@
+"""The ablation of the main job over seeds: what person, base policy and demonstrations are worth.
+
+Usage: .venv/bin/python scripts/bench/learning.py [--quick] [--seeds N ...] [--variants NAME ...]
+           [--runs DIR] [--json FILE] [--jobs N]
+
+Variants: `person` (residual on the base, a person at hand), `residual` (nobody helps), `rlpd`
+(demonstrations, no base), `scratch` (reinforcement learning from nothing). A variant shares the
+demonstrations and the base policy with the first one of its seed. An interrupted benchmark goes
+on where it was.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+from ablation import Trial, run
+from outcome import SHOWN, outcome, spreads
+from report import Claim, Row, at_least, at_most, publish
+from workload import CONFIGS, RUN, task_overrides
+
+from robot_rl.app.run_config import RunConfig
+from robot_rl.config.load import load
+from robot_rl.runtime.statistics import median_and_spread
+
+ALONE = (
+    "use_base=false",
+    "supervisor=null",
+    f"learner={CONFIGS}/learners/rlpd.yaml",
+    "schedule.prefill_steps=500",
+    "schedule.warmup_updates=0",
+    "schedule.utd=2.0",
+)
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "person": (),
+    "residual": ("supervisor=null",),
+    "rlpd": ALONE,
+    "scratch": (*ALONE, "schedule.use_demonstrations=false"),
+}
+TOY = (
+    *task_overrides("point_reach"),
+    "demonstrator.noise=0.03",
+    "demonstrator.wander=0.0",
+    "collect.episodes=20",
+    "base.prediction=sample",
+    "imitate.steps=600",
+    "learner.hidden=[64, 64]",
+    "learner.heads=4",
+    "schedule.prefill_steps=100",
+    "schedule.warmup_updates=100",
+    "schedule.utd=1.0",
+    "improve.env_steps=400",
+    "improve.judge_every_steps=400",
+    "improve.judge_episodes=10",
+    "evaluate.episodes=10",
+)
+"""The quick form: another task, and budgets that show that everything runs, not that it learns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """Run every variant with every seed and compare."""
+
+    quick: bool = False
+    """A toy with tiny budgets: less than two minutes on two cores."""
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of the runs; at least three for a claim."""
+
+    variants: tuple[str, ...] = tuple(VARIANTS)
+    """Which of the variants."""
+
+    runs: Path | None = None
+    """Where the runs lie; runs/bench, or runs/bench-quick with --quick."""
+
+    json: Path | None = None
+    """Where rows and claims go."""
+
+    jobs: int | None = None
+    """Runs at a time: 1, so that wall times are honest; 2 with --quick."""
+
+
+def main() -> None:
+    """Run, compare, print, write."""
+    arguments = tyro.cli(Arguments, description=__doc__)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(1)
+    quick = arguments.quick
+    root = arguments.runs or Path("runs", "bench-quick" if quick else "bench")
+    trials = plan(arguments.variants, arguments.seeds, root, TOY if quick else ())
+    run_all(trials, arguments.jobs or (2 if quick else 1))
+    rows = [outcome(trial) for trial in trials]
+    publish(
+        "ablation of the main job: success from held-out starts, nobody helping",
+        [*rows, *spreads(rows)],
+        claims(rows, quick),
+        arguments.json,
+        columns=("variant", "seed", *SHOWN),
+    )
+
+
+def plan(
+    variants: Sequence[str], seeds: Sequence[int], root: Path, more: Sequence[str] = ()
+) -> list[Trial]:
+    """The trials, seed by seed."""
+    return [
+        Trial(
+            variant=variant,
+            config=load(RUN, RunConfig, [*VARIANTS[variant], *more, f"seed={seed}"]),
+            path=root / f"{variant}-seed{seed}",
+        )
+        for seed in seeds
+        for variant in variants
+    ]
+
+
+def run_all(trials: Sequence[Trial], jobs: int) -> None:
+    """Run the trials; the first of each seed goes first, for the others share what it made."""
+    firsts = list({trial.config.seed: trial for trial in reversed(trials)}.values())
+
+    def run_one(trial: Trial) -> None:
+        logging.info("%s", trial.path)
+        run(trial, firsts)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        for batch in (firsts, [t for t in trials if t not in firsts]):
+            list(pool.map(run_one, batch))
+
+
+def claims(rows: Sequence[Row], quick: bool) -> list[Claim]:
+    """What must be true of these runs; of the toy only what it costs."""
+    found = [
+        at_most("longest run", max(row["wall_s"] for row in rows), "s", 900),
+        at_most("peak memory of a run", max(row["peak_rss_mb"] for row in rows), "MB", 4096),
+    ]
+    if quick:
+        return found
+    bases = [row["base"] for row in rows]
+    found.append(at_least("lowest success of a base policy", min(bases), "", 0.30))
+    found.append(at_most("highest success of a base policy", max(bases), "", 0.75))
+    helped = [row["deployed"] for row in rows if row["variant"] == "person"]
+    if helped:
+        name = "residual + person: median success from held-out starts, nobody helping"
+        found.append(at_least(name, median_and_spread(helped)[0], "", 0.95))
+    return found
+
+
+if __name__ == "__main__":
+    main()
