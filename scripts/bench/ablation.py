@@ -58,7 +58,7 @@ def run(trial: Trial, donors: Sequence[Trial]) -> None:
     """
     if not trial.path.exists():
         fits = [d for d in donors if d.finished and _alike(d.config, trial.config)]
-        _create(trial, fits[0] if fits else None)
+        create(trial, fits[0] if fits else None)
     elif RunFolder.open(trial.path).config != trial.config:
         raise ConfigError(
             f"{trial.path} holds a run of other settings: name another folder with --runs, or "
@@ -77,7 +77,7 @@ def _alike(one: RunConfig, other: RunConfig) -> bool:
     return all(getattr(one, name) == getattr(other, name) for name in SHARED)
 
 
-def _create(trial: Trial, donor: Trial | None) -> None:
+def create(trial: Trial, donor: Trial | None) -> None:
     """Make the folder, with the donor's demonstrations and base policy and what they took."""
     new = trial.path.with_name(f".{trial.path.name}")
     shutil.rmtree(new, ignore_errors=True)

@@ -14,8 +14,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 import tyro
@@ -26,6 +28,7 @@ from workload import CONFIGS, RUN, task_overrides
 
 from robot_rl.app.run_config import RunConfig
 from robot_rl.config.load import load
+from robot_rl.core.errors import RobotRlError
 from robot_rl.runtime.statistics import median_and_spread
 
 ALONE = (
@@ -54,8 +57,8 @@ TOY = (
     "schedule.prefill_steps=100",
     "schedule.warmup_updates=100",
     "schedule.utd=1.0",
-    "improve.env_steps=400",
-    "improve.judge_every_steps=400",
+    "improve.env_steps=300",
+    "improve.judge_every_steps=300",
     "improve.judge_episodes=10",
     "evaluate.episodes=10",
 )
@@ -76,7 +79,7 @@ class Arguments:
     """Which of the variants."""
 
     runs: Path | None = None
-    """Where the runs lie; runs/bench, or runs/bench-quick with --quick."""
+    """Where the runs are kept: runs/bench; with --quick they are thrown away."""
 
     json: Path | None = None
     """Where rows and claims go."""
@@ -90,11 +93,22 @@ def main() -> None:
     arguments = tyro.cli(Arguments, description=__doc__)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
+    try:
+        with ExitStack() as stack:
+            root = arguments.runs or _default_root(arguments.quick, stack)
+            compare(arguments, root)
+    except RobotRlError as error:
+        raise SystemExit(f"learning: {error}") from error
+
+
+def compare(arguments: Arguments, root: Path) -> None:
+    """Run what is not run yet in `root`, then compare."""
     quick = arguments.quick
-    root = arguments.runs or Path("runs", "bench-quick" if quick else "bench")
     trials = plan(arguments.variants, arguments.seeds, root, TOY if quick else ())
     run_all(trials, arguments.jobs or (2 if quick else 1))
     rows = [outcome(trial) for trial in trials]
+    if len(codes := {row["code"] for row in rows}) > 1:
+        logging.warning("these runs are of different code: %s", ", ".join(sorted(codes)))
     publish(
         "ablation of the main job: success from held-out starts, nobody helping",
         [*rows, *spreads(rows)],
@@ -121,7 +135,10 @@ def plan(
 
 def run_all(trials: Sequence[Trial], jobs: int) -> None:
     """Run the trials; the first of each seed goes first, for the others share what it made."""
-    firsts = list({trial.config.seed: trial for trial in reversed(trials)}.values())
+    by_seed: dict[int, Trial] = {}
+    for trial in trials:
+        by_seed.setdefault(trial.config.seed, trial)
+    firsts = list(by_seed.values())
 
     def run_one(trial: Trial) -> None:
         logging.info("%s", trial.path)
@@ -148,6 +165,12 @@ def claims(rows: Sequence[Row], quick: bool) -> list[Claim]:
         name = "residual + person: median success from held-out starts, nobody helping"
         found.append(at_least(name, median_and_spread(helped)[0], "", 0.95))
     return found
+
+
+def _default_root(quick: bool, stack: ExitStack) -> Path:
+    if quick:
+        return Path(stack.enter_context(TemporaryDirectory(prefix="bench-")))
+    return Path("runs", "bench")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from robot_rl.runtime.statistics import median_and_spread, wilson_interval
 SHOWN = (
     "base",
     "deployed",
+    "deployed_ci95",
     "learned",
     "env_steps",
     "operator_s",
@@ -30,8 +31,8 @@ SHOWN = (
     "human_last",
     "wall_s",
 )
-"""Numbers of a row that the table shows; success rates are without help, from held-out starts."""
-NUMBERS = (*SHOWN, "updates", "peak_rss_mb")
+"""Columns of the table; success rates are without help, from held-out starts."""
+NUMBERS = (*(n for n in SHOWN if not n.endswith("ci95")), "updates", "peak_rss_mb")
 
 
 def outcome(trial: Trial) -> Row:
@@ -70,7 +71,7 @@ def spreads(rows: Sequence[Row]) -> list[Row]:
         middle = {name: median for name, (median, _, _) in spread.items()}
         ranges = {name: [low, high] for name, (_, low, high) in spread.items()}
         found.append({"variant": variant, "seed": "median", **middle})
-        found.append({"variant": variant, "seed": "p10, p90", **ranges})
+        found.append({"variant": variant, "seed": "p10..p90", **ranges})
     return found
 
 

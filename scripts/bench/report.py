@@ -66,7 +66,7 @@ def publish(
 ) -> None:
     """Print both tables; write `rows`, `claims` and where they come from to `file`, if given."""
     # Where there is no terminal, rich would cut the names to fit 80 characters.
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(_table(title, rows, columns))
     console.print(
         _table("claims", [{**asdict(c), "holds": "yes" if c.holds else "NO"} for c in claims])
@@ -101,9 +101,11 @@ def _table(title: str, rows: Sequence[Row], columns: Sequence[str] = ()) -> Tabl
 
 def _text(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:.4g}" if math.isfinite(value) else "-"
+        if not math.isfinite(value):
+            return "-"
+        return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
     if isinstance(value, list | tuple):
-        return " to ".join(_text(v) for v in value)
+        return "..".join(_text(v) for v in value)
     return "" if value is None else str(value)
 
 
