@@ -121,6 +121,7 @@ class ActionSpec:
         kind: `tcp_delta`: translation [m] and rotation vector [rad] in the robot base frame,
             relative to the measured tcp pose, optionally followed by one `gripper` element
             (+1 open, -1 closed); `joint_delta`: relative to the measured joint positions [rad].
+            Zeros hold what was measured when the first of them came.
         names: element names.
         scale: SI value of a normalised 1, per element.
         period_s: control period; one action holds for one period.

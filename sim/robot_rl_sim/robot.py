@@ -29,6 +29,8 @@ class SimArm:
         self._clock = clock
         self._rng = np.random.default_rng(0)
         self._tare = np.zeros((1, 6))
+        self._arm = spec.action.size - (spec.action.names[-1] == "gripper")
+        self._rests = False
 
     def __enter__(self) -> Self:
         return self
@@ -45,6 +47,7 @@ class SimArm:
         """A new episode: draw sensor noise from `rng` and tare the wrench, arm at rest."""
         self._rng = rng
         self._tare = self._backend.state().force_torque
+        self._rests = False
 
     def read(self) -> Observation:
         """Return the arm's own vectors."""
@@ -66,12 +69,19 @@ class SimArm:
                 f"command has shape {list(action.values.shape)}, "
                 f"expected [{self.spec.action.size}]"
             )
-        values = action.values[None].astype(np.float64)
-        self._drive.obey(self._backend.ctrl, self._backend.state(), values)
+        ctrl, values = self._backend.ctrl, action.values[None].astype(np.float64)
+        target = ctrl[:, : self._arm].copy()
+        self._drive.obey(ctrl, self._backend.state(), values)
+        rests = not values[:, : self._arm].any()
+        if rests and self._rests:
+            # Taking the measured pose anew in every period would let the arm creep.
+            ctrl[:, : self._arm] = target
+        self._rests = rests
 
     def stop(self) -> None:
         """Hold where the arm is measured."""
         self._drive.hold(self._backend.ctrl, self._backend.state())
+        self._rests = True
 
 
 class SimPerception:

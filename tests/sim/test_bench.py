@@ -143,3 +143,13 @@ def test_in_real_time_physics_keeps_pace_with_the_machine_and_forgets_what_a_res
     elapsed_s = (time.monotonic_ns() - before_ns) / NS_PER_S
     assert elapsed_s >= 0.5
     assert bench.backend.data(0).time - start_s == pytest.approx(0.5, abs=0.02)
+
+
+def test_an_arm_that_is_told_to_hold_does_not_creep(make_stage):
+    stage = make_stage(PickCubeConfig())
+    stage.reset(3)
+    stage.step(*np.zeros(7))
+    held = stage.state.tcp_pose[0, :3].copy()
+    for _ in range(70):
+        stage.step(*np.zeros(7))
+    assert np.linalg.norm(stage.state.tcp_pose[0, :3] - held) < 0.25e-3
