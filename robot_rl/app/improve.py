@@ -76,7 +76,8 @@ def _restore(
     metadata = run.metadata(0, base)
     saved = latest_checkpoint(run.folder.checkpoints)
     if saved is None:
-        episodes = evaluate(run.station.rollout(run.station.agent(base)), seeds, metadata, "judge")
+        rollout = run.station.rollout(run.station.agent(base))
+        episodes = evaluate(rollout, seeds, metadata, "judge", lambda _: run.check_stop())
         base_success = np.array([succeeded(e) for e in episodes])
         deployed, progress = None, Progress()
     else:
