@@ -1,11 +1,12 @@
 # `make demo` and `make test` are all that one needs; each sets up what it lacks.
 SHELL := /bin/bash
 
-.PHONY: help demo test lint types clean
+.PHONY: help demo test bench lint types clean
 
 help:
 	@echo "make demo    set up, then run the whole loop in simulation and write a report"
 	@echo "make test    set up, then run the tests"
+	@echo "make bench   set up, then run the quick forms of the benchmarks"
 	@echo "make lint    ruff and the import rules"
 	@echo "make types   pyright"
 	@echo "make clean   remove caches; .venv/ and runs/ stay"
@@ -17,6 +18,12 @@ demo:
 test:
 	@scripts/setup.sh dev
 	.venv/bin/pytest
+
+bench:
+	@scripts/setup.sh
+	for bench in throughput lateness learning; do \
+	  .venv/bin/python scripts/bench/$$bench.py --quick --json runs/bench-quick/$$bench.json || exit; \
+	done
 
 lint:
 	@scripts/setup.sh dev

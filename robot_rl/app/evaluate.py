@@ -14,9 +14,10 @@ from robot_rl.app.run_config import HELD_OUT_SEEDS
 from robot_rl.app.run_context import RunContext
 from robot_rl.app.summary import RunSummary
 from robot_rl.app.summary_of_run import summarise
+from robot_rl.core.episode import Episode
 from robot_rl.core.errors import DependencyError
 from robot_rl.core.spec import WRENCH
-from robot_rl.core.types import Episode, Image, Transition
+from robot_rl.core.types import Image, Transition
 from robot_rl.policies.diffusion import DiffusionPolicy
 from robot_rl.runtime.events import PhaseProgress, read_events
 from robot_rl.runtime.improve import tell_episode

@@ -11,10 +11,10 @@ from typing import Any
 from robot_rl.app.run_folder import RunFolder
 from robot_rl.app.station import Station
 from robot_rl.config.provenance import config_hash, provenance
+from robot_rl.core.episode import Episode, EpisodeMetadata
 from robot_rl.core.errors import ConfigError, RobotRlError
 from robot_rl.core.protocol import Operator
 from robot_rl.core.spec import TaskSpec
-from robot_rl.core.types import Episode, EpisodeMetadata
 from robot_rl.data.episode_store import EpisodeStore
 from robot_rl.policies.diffusion import DiffusionPolicy
 from robot_rl.runtime.events import Event, PhaseEnded, PhaseStarted, Sink, send

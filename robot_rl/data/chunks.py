@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from robot_rl.core.episode import Episode
 from robot_rl.core.errors import ContractError
 from robot_rl.core.spec import ObservationSpec
-from robot_rl.core.types import Episode, Vector
+from robot_rl.core.types import Vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from robot_rl.core.episode import Episode
 from robot_rl.core.errors import ContractError, StorageError, did_you_mean
 from robot_rl.core.spec import ObservationSpec
-from robot_rl.core.types import Episode
 from robot_rl.data.durable import Disk, read_tree, remove_leftovers, tree_digest
 from robot_rl.data.episode_zarr import decode_episode, encode_episode
 from robot_rl.data.manifest import Entry, Manifest

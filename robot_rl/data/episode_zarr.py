@@ -6,15 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from robot_rl.core.episode import OBSERVATION_COLUMNS, STEP_COLUMNS, Episode, EpisodeMetadata
 from robot_rl.core.errors import ContractError, StorageError
 from robot_rl.core.spec import ObservationSpec
-from robot_rl.core.types import (
-    OBSERVATION_COLUMNS,
-    STEP_COLUMNS,
-    Episode,
-    EpisodeMetadata,
-    Outcome,
-)
+from robot_rl.core.types import Outcome
 from robot_rl.data.zarr_columns import (
     decode_attributes,
     decode_column,

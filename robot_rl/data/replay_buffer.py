@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robot_rl.core.episode import Episode
 from robot_rl.core.errors import ContractError, did_you_mean
 from robot_rl.core.spec import ObservationSpec
-from robot_rl.core.types import Episode, Image, Observation, Source, Transition, Vector
+from robot_rl.core.types import Image, Observation, Source, Transition, Vector
 from robot_rl.data.frame_ring import FrameRing
 from robot_rl.data.step_columns import (
     ACTION_COLUMNS,

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robot_rl.core.episode import Episode
 from robot_rl.core.errors import ContractError
-from robot_rl.core.types import Episode, Transition, Vector
+from robot_rl.core.types import Transition, Vector
 
 Row = dict[str, Any]
 

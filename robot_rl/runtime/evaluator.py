@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from robot_rl.core.types import Episode, EpisodeMetadata
+from robot_rl.core.episode import Episode, EpisodeMetadata
 from robot_rl.runtime.events import Evaluated
 from robot_rl.runtime.rollout import Rollout, succeeded
 from robot_rl.runtime.statistics import paired_difference_bound

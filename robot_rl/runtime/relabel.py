@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from robot_rl.control.chunk_player import ChunkPlayer
-from robot_rl.core.types import Episode
+from robot_rl.core.episode import Episode
 
 
 def relabel_base(episode: Episode, base: ChunkPlayer) -> Episode:

@@ -12,17 +12,9 @@ import numpy as np
 
 from robot_rl.control.arbiter import Arbiter
 from robot_rl.control.chunk_player import ChunkPlayer
+from robot_rl.core.episode import Episode, EpisodeMetadata
 from robot_rl.core.protocol import Env, OnlinePolicy, Operator
-from robot_rl.core.types import (
-    Episode,
-    EpisodeMetadata,
-    Observation,
-    Outcome,
-    Source,
-    StepResult,
-    Transition,
-    Vector,
-)
+from robot_rl.core.types import Observation, Outcome, Source, StepResult, Transition, Vector
 
 
 class Agent:

@@ -15,11 +15,45 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from workload import CONFIGS, RUN, task_overrides
+
 from robot_rl.app.run_config import RunConfig
 from robot_rl.app.run_folder import RunFolder
-from robot_rl.config.load import save
+from robot_rl.config.load import load, save
 from robot_rl.core.errors import ConfigError, RobotRlError
 
+ALONE = (
+    "use_base=false",
+    "supervisor=null",
+    f"learner={CONFIGS}/learners/rlpd.yaml",
+    "schedule.prefill_steps=500",
+    "schedule.warmup_updates=0",
+    "schedule.utd=2.0",
+)
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "person": (),
+    "residual": ("supervisor=null",),
+    "rlpd": ALONE,
+    "scratch": (*ALONE, "schedule.use_demonstrations=false"),
+}
+TOY = (
+    *task_overrides("point_reach"),
+    "demonstrator.noise=0.03",
+    "demonstrator.wander=0.0",
+    "collect.episodes=20",
+    "base.prediction=sample",
+    "imitate.steps=600",
+    "learner.hidden=[64, 64]",
+    "learner.heads=4",
+    "schedule.prefill_steps=100",
+    "schedule.warmup_updates=100",
+    "schedule.utd=1.0",
+    "improve.env_steps=300",
+    "improve.judge_every_steps=300",
+    "improve.judge_episodes=10",
+    "evaluate.episodes=10",
+)
+"""The quick form: another task, and budgets that show that everything runs, not that it learns."""
 COMMAND = Path(sys.executable).with_name("robot-rl")
 SHARED = ("seed", "cell", "task", "demonstrator", "collect", "base", "imitate")
 """Settings that demonstrations and base policy depend on."""
@@ -43,6 +77,21 @@ class Trial:
     def finished(self) -> bool:
         """Whether there is nothing left to run."""
         return (self.path / "summary.json").exists()
+
+
+def plan(
+    variants: Sequence[str], seeds: Sequence[int], root: Path, more: Sequence[str] = ()
+) -> list[Trial]:
+    """The trials, seed by seed."""
+    return [
+        Trial(
+            variant=variant,
+            config=load(RUN, RunConfig, [*VARIANTS[variant], *more, f"seed={seed}"]),
+            path=root / f"{variant}-seed{seed}",
+        )
+        for seed in seeds
+        for variant in variants
+    ]
 
 
 def run(trial: Trial, donors: Sequence[Trial]) -> None:

@@ -25,7 +25,8 @@ from report import Row, at_most, publish
 from robot_rl.app.run_config import RunConfig
 from robot_rl.app.station import Station
 from robot_rl.config.load import load
-from robot_rl.core.types import EpisodeMetadata, Transition
+from robot_rl.core.episode import EpisodeMetadata
+from robot_rl.core.types import Transition
 from robot_rl.data.normaliser import Normaliser
 from robot_rl.runtime.link import InlineLink, LearnerLink
 from robot_rl.runtime.process_link import ProcessLink

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from timing import repeated
+from timing import repeated, seconds
 from workload import Workload
 
 from robot_rl.data.replay_buffer import ReplayBuffer
@@ -56,8 +56,8 @@ class LearnerBench:
         """Time of one critic update by part [s].
 
         `critic` is the regression without target and Polyak, which stand by themselves. `actor` is
-        its step spread over the cycle, `rest` encoding, next actions and metrics; both are
-        differences of medians, so that they carry the noise of what they are differences of.
+        its step spread over the cycle, `rest` encoding, next actions and metrics. These three are
+        differences, and carry the noise of what they are differences of.
         """
         batch, critics = self.sampler.sample(), self.learner.critics
         batches = [batch] * self.cycle
@@ -73,11 +73,16 @@ class LearnerBench:
             "critics": lambda: self.learner.update(batches, train_actor=False),
             "cycle": lambda: self.learner.update(batches),
         }
-        spent = {name: np.array(repeated(w, repeats, calls)) for name, w in work.items()}
-        spent["critics"] /= self.cycle
-        spent["cycle"] /= self.cycle
-        step, plain = spent.pop("step"), spent.pop("critics")
-        spent["critic"] = step - spent["target"] - spent["polyak"]
-        spent["actor"] = spent.pop("cycle") - np.median(plain)
-        spent["rest"] = plain - np.median(step)
+        for call in work.values():
+            call()
+        # In turn, so that the differences are of numbers from the same moment.
+        rounds = [
+            {name: seconds(call, calls) for name, call in work.items()} for _ in range(repeats)
+        ]
+        spent = {name: np.array([one[name] for one in rounds]) for name in work}
+        critics_s, cycle_s = spent.pop("critics") / self.cycle, spent.pop("cycle") / self.cycle
+        step_s = spent.pop("step")
+        spent["critic"] = step_s - spent["target"] - spent["polyak"]
+        spent["actor"] = cycle_s - critics_s
+        spent["rest"] = critics_s - step_s
         return {name: values.tolist() for name, values in spent.items()}

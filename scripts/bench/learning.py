@@ -21,48 +21,12 @@ from tempfile import TemporaryDirectory
 
 import torch
 import tyro
-from ablation import Trial, run
+from ablation import TOY, VARIANTS, Trial, plan, run
 from outcome import SHOWN, outcome, spreads
 from report import Claim, Row, at_least, at_most, publish
-from workload import CONFIGS, RUN, task_overrides
 
-from robot_rl.app.run_config import RunConfig
-from robot_rl.config.load import load
 from robot_rl.core.errors import RobotRlError
 from robot_rl.runtime.statistics import median_and_spread
-
-ALONE = (
-    "use_base=false",
-    "supervisor=null",
-    f"learner={CONFIGS}/learners/rlpd.yaml",
-    "schedule.prefill_steps=500",
-    "schedule.warmup_updates=0",
-    "schedule.utd=2.0",
-)
-VARIANTS: dict[str, tuple[str, ...]] = {
-    "person": (),
-    "residual": ("supervisor=null",),
-    "rlpd": ALONE,
-    "scratch": (*ALONE, "schedule.use_demonstrations=false"),
-}
-TOY = (
-    *task_overrides("point_reach"),
-    "demonstrator.noise=0.03",
-    "demonstrator.wander=0.0",
-    "collect.episodes=20",
-    "base.prediction=sample",
-    "imitate.steps=600",
-    "learner.hidden=[64, 64]",
-    "learner.heads=4",
-    "schedule.prefill_steps=100",
-    "schedule.warmup_updates=100",
-    "schedule.utd=1.0",
-    "improve.env_steps=300",
-    "improve.judge_every_steps=300",
-    "improve.judge_episodes=10",
-    "evaluate.episodes=10",
-)
-"""The quick form: another task, and budgets that show that everything runs, not that it learns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,21 +80,6 @@ def compare(arguments: Arguments, root: Path) -> None:
         arguments.json,
         columns=("variant", "seed", *SHOWN),
     )
-
-
-def plan(
-    variants: Sequence[str], seeds: Sequence[int], root: Path, more: Sequence[str] = ()
-) -> list[Trial]:
-    """The trials, seed by seed."""
-    return [
-        Trial(
-            variant=variant,
-            config=load(RUN, RunConfig, [*VARIANTS[variant], *more, f"seed={seed}"]),
-            path=root / f"{variant}-seed{seed}",
-        )
-        for seed in seeds
-        for variant in variants
-    ]
 
 
 def run_all(trials: Sequence[Trial], jobs: int) -> None:

@@ -20,8 +20,8 @@ from robot_rl_sim.vector import SimVectorEnv
 from timing import Stopwatch, repeated
 from workload import Effort, Workload, open_workload
 
+from robot_rl.core.episode import Episode, EpisodeMetadata
 from robot_rl.core.errors import DependencyError
-from robot_rl.core.types import Episode, EpisodeMetadata
 from robot_rl.runtime.rollout import Rollout
 
 VECTOR_STEPS = 20

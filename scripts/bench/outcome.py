@@ -12,8 +12,8 @@ from report import Row
 from robot_rl.app.run_config import HELD_OUT_SEEDS
 from robot_rl.app.run_folder import RunFolder
 from robot_rl.app.station import Station
+from robot_rl.core.episode import EpisodeMetadata
 from robot_rl.core.errors import ConfigError
-from robot_rl.core.types import EpisodeMetadata
 from robot_rl.data.durable import Disk
 from robot_rl.policies.diffusion import DiffusionPolicy
 from robot_rl.runtime.checkpoint import latest_checkpoint, unflatten

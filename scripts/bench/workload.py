@@ -12,7 +12,8 @@ import numpy as np
 from robot_rl.app.run_config import DEMONSTRATION_SEEDS, RunConfig
 from robot_rl.app.station import Station
 from robot_rl.config.load import load
-from robot_rl.core.types import Episode, EpisodeMetadata, Source
+from robot_rl.core.episode import Episode, EpisodeMetadata
+from robot_rl.core.types import Source
 from robot_rl.data.chunks import chunk_windows
 from robot_rl.data.normaliser import Normaliser
 from robot_rl.learning.diffusion_bc import train_diffusion

@@ -10,16 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from robot_rl.core.episode import Episode, EpisodeMetadata
 from robot_rl.core.spec import ImageSpec, ObservationSpec, VectorSpec
-from robot_rl.core.types import (
-    Episode,
-    EpisodeMetadata,
-    GateReason,
-    Observation,
-    Outcome,
-    Source,
-    Transition,
-)
+from robot_rl.core.types import GateReason, Observation, Outcome, Source, Transition
 
 STATE = "observation.state"
 WRENCH = "observation.wrench"

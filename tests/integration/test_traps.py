@@ -12,8 +12,9 @@ import pytest
 from robot_rl.app.run_config import RunConfig
 from robot_rl.app.station import Station
 from robot_rl.config.load import load
+from robot_rl.core.episode import EpisodeMetadata
 from robot_rl.core.spec import JOINT_POSITION
-from robot_rl.core.types import EpisodeMetadata, GateReason, Outcome, Source
+from robot_rl.core.types import GateReason, Outcome, Source
 from robot_rl.data.normaliser import Normaliser
 from robot_rl.data.replay_buffer import ReplayBuffer
 from robot_rl.runtime.events import EpisodeEnded, Evaluated, GateEvent, read_events

@@ -16,6 +16,7 @@ from robot_rl.control.chunk_player import ChunkPlayer
 from robot_rl.control.limits import SafetyLimits
 from robot_rl.control.safety import SafetyGate
 from robot_rl.core.clock import ManualClock
+from robot_rl.core.episode import EpisodeMetadata
 from robot_rl.core.errors import HardwareError
 from robot_rl.core.protocol import Judgement, OperatorInput, Sensor
 from robot_rl.core.spec import (
@@ -27,14 +28,7 @@ from robot_rl.core.spec import (
     TaskSpec,
     VectorSpec,
 )
-from robot_rl.core.types import (
-    ActionChunk,
-    EpisodeMetadata,
-    Observation,
-    Outcome,
-    SafeAction,
-    Vector,
-)
+from robot_rl.core.types import ActionChunk, Observation, Outcome, SafeAction, Vector
 from robot_rl.data.batch import Batch
 from robot_rl.envs.robot_env import RobotEnv
 from robot_rl.runtime.rollout import Agent, Rollout

@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from robot_rl.core.episode import Episode
 from robot_rl.core.errors import HardwareError
 from robot_rl.core.spec import JOINT_POSITION
-from robot_rl.core.types import Episode, GateReason, Outcome, Source, Transition
+from robot_rl.core.types import GateReason, Outcome, Source, Transition
 from robot_rl.data.replay_buffer import ReplayBuffer
 from robot_rl.runtime.rollout import force_curve, succeeded
 

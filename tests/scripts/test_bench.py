@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from typing import Any
 
 import ablation
 import learning
@@ -185,7 +186,7 @@ def test_learner_without_demonstrations_sees_its_own_steps_alone(work, use, offl
     schedule = work.config.schedule.model_copy(
         update={"use_demonstrations": use, "prefill_steps": 1, "batch_size": 64}
     )
-    learner = Learner()
+    learner: Any = Learner()
     worker = LearnerWorker(learner, work.station.bench.task, schedule, work.demos, seed=0)
     worker.add_episode(work.demos[0])
     worker.train_cycle()

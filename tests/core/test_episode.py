@@ -5,19 +5,9 @@ from dataclasses import FrozenInstanceError, replace
 import numpy as np
 import pytest
 
+from robot_rl.core.episode import OBSERVATION_COLUMNS, STEP_COLUMNS, Episode, EpisodeMetadata
 from robot_rl.core.errors import ContractError
-from robot_rl.core.types import (
-    OBSERVATION_COLUMNS,
-    STEP_COLUMNS,
-    ActionChunk,
-    Episode,
-    EpisodeMetadata,
-    GateReason,
-    Observation,
-    Outcome,
-    Source,
-    Transition,
-)
+from robot_rl.core.types import ActionChunk, GateReason, Observation, Outcome, Source, Transition
 
 METADATA = EpisodeMetadata(task="reach")
 CAMERA = "observation.images.wrist"
