@@ -48,6 +48,7 @@ TOY = (
     "schedule.prefill_steps=100",
     "schedule.warmup_updates=100",
     "schedule.utd=1.0",
+    "learner_process=false",
     "improve.env_steps=300",
     "improve.judge_every_steps=300",
     "improve.judge_episodes=10",

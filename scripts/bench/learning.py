@@ -39,8 +39,8 @@ class Arguments:
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of the runs; at least three for a claim."""
 
-    variants: tuple[str, ...] = tuple(VARIANTS)
-    """Which of the variants."""
+    variants: tuple[str, ...] = ()
+    """Which of the variants: all; `person` and `rlpd` with --quick."""
 
     runs: Path | None = None
     """Where the runs are kept: runs/bench; with --quick they are thrown away."""
@@ -68,7 +68,8 @@ def main() -> None:
 def compare(arguments: Arguments, root: Path) -> None:
     """Run what is not run yet in `root`, then compare."""
     quick = arguments.quick
-    trials = plan(arguments.variants, arguments.seeds, root, TOY if quick else ())
+    variants = arguments.variants or (("person", "rlpd") if quick else tuple(VARIANTS))
+    trials = plan(variants, arguments.seeds, root, TOY if quick else ())
     run_all(trials, arguments.jobs or (2 if quick else 1))
     rows = [outcome(trial) for trial in trials]
     if len(codes := {row["code"] for row in rows}) > 1:

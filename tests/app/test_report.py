@@ -180,7 +180,7 @@ def test_the_table_compares_success_time_and_force(full: tuple[str, Page]):
 
 def test_gate_reasons_are_counted(full: tuple[str, Page]):
     _, page = full
-    assert "refused 12 actions" in page.text
+    assert "refused in the whole run: 12" in page.text
     assert "workspace 2 67 %" in page.text
     assert "force 1 33 %" in page.text
 
