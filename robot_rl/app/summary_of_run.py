@@ -52,7 +52,7 @@ def summarise(run: RunContext, evaluation: ReportEvaluation) -> RunSummary:
         updates=max(updates, default=0),
         operator_s=driven * run.task.action.period_s,
         demos=run.config.collect.episodes,
-        peak_rss_mb=_peak_rss_mb(),
+        peak_rss_mb=_peak_rss_mb(with_learner=run.config.learner_process),
         cycle_time_s=CycleTime(base=base.cycle_time_s, improved=improved.cycle_time_s),
         contact_force_n=ContactForce(base=base.contact_force_n, improved=improved.contact_force_n),
         gate=GateNumbers(
@@ -70,8 +70,9 @@ def _intervention_rate(episodes: list[EpisodeEnded]) -> float:
     return sum(e.human_steps for e in episodes) / steps if steps else float(np.nan)
 
 
-def _peak_rss_mb() -> float:
-    """Peak memory of this process and of the largest one it started [MB]."""
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return (own + children) / 1024
+def _peak_rss_mb(*, with_learner: bool) -> float:
+    """Peak memory of this process, and of the learner's where it has one of its own [MB]."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if with_learner:
+        peak += resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return peak / 1024

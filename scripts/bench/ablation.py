@@ -20,7 +20,7 @@ from workload import CONFIGS, RUN, task_overrides
 from robot_rl.app.run_config import RunConfig
 from robot_rl.app.run_folder import RunFolder
 from robot_rl.config.load import load, save
-from robot_rl.core.errors import ConfigError, RobotRlError
+from robot_rl.core.errors import ConfigError, RobotRlError, did_you_mean
 
 ALONE = (
     "use_base=false",
@@ -83,7 +83,14 @@ class Trial:
 def plan(
     variants: Sequence[str], seeds: Sequence[int], root: Path, more: Sequence[str] = ()
 ) -> list[Trial]:
-    """The trials, seed by seed."""
+    """The trials, seed by seed.
+
+    Raises:
+        ConfigError: if there is no such variant.
+    """
+    for variant in variants:
+        if variant not in VARIANTS:
+            raise ConfigError(f"no variant {variant!r}{did_you_mean(variant, VARIANTS)}")
     return [
         Trial(
             variant=variant,

@@ -1,7 +1,7 @@
 """The ablation of the main job over seeds: what person, base policy and demonstrations are worth.
 
 Usage: .venv/bin/python scripts/bench/learning.py [--quick] [--seeds N ...] [--variants NAME ...]
-           [--runs DIR] [--json FILE] [--jobs N]
+           [--override KEY=VALUE ...] [--runs DIR] [--json FILE] [--jobs N]
 
 Variants: `person` (residual on the base, a person at hand), `residual` (nobody helps), `rlpd`
 (demonstrations, no base), `scratch` (reinforcement learning from nothing). A variant shares the
@@ -48,6 +48,9 @@ class Arguments:
     json: Path | None = None
     """Where rows and claims go."""
 
+    override: tuple[str, ...] = ()
+    """Settings `key=value` for every run, e.g. a smaller budget: `improve.env_steps=8000`."""
+
     jobs: int | None = None
     """Runs at a time: 1, so that wall times are honest; 2 with --quick."""
 
@@ -69,7 +72,8 @@ def compare(arguments: Arguments, root: Path) -> None:
     """Run what is not run yet in `root`, then compare."""
     quick = arguments.quick
     variants = arguments.variants or (("person", "rlpd") if quick else tuple(VARIANTS))
-    trials = plan(variants, arguments.seeds, root, TOY if quick else ())
+    more = (*(TOY if quick else ()), *arguments.override)
+    trials = plan(variants, arguments.seeds, root, more)
     run_all(trials, arguments.jobs or (2 if quick else 1))
     rows = [outcome(trial) for trial in trials]
     if len(codes := {row["code"] for row in rows}) > 1:

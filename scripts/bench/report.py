@@ -66,7 +66,7 @@ def publish(
 ) -> None:
     """Print both tables; write `rows`, `claims` and where they come from to `file`, if given."""
     # Where there is no terminal, rich would cut the names to fit 80 characters.
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(_table(title, rows, columns))
     console.print(
         _table("claims", [{**asdict(c), "holds": "yes" if c.holds else "NO"} for c in claims])

@@ -206,6 +206,11 @@ def test_variants_differ_in_what_they_are_named_after_and_share_the_rest(tmp_pat
             assert getattr(config, name) == getattr(person, name)
 
 
+def test_unknown_variant_is_answered_with_the_nearest_one(tmp_path):
+    with pytest.raises(ConfigError, match=r"no variant 'rldp'.*'rlpd'"):
+        learning.plan(["rldp"], [0], tmp_path)
+
+
 def finished(trial, *, base=0.5, deployed=0.9, wins=8, wall_s=100.0):
     """Write what a run leaves behind into the trial's folder."""
     folder = RunFolder.create(trial.path.parent, trial.config).path.rename(trial.path)
