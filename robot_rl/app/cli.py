@@ -69,7 +69,8 @@ class Arguments:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0, 1 on an error, 130 if interrupted."""
     arguments = tyro.cli(Arguments, args=argv, prog="robot-rl")
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+    logging.getLogger("robot_rl").setLevel(logging.INFO)
     torch.set_num_threads(arguments.threads)
     console = Console(stderr=True)
     try:
