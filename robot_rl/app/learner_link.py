@@ -12,7 +12,7 @@ from robot_rl.app.run_context import RunContext
 from robot_rl.app.run_folder import RunFolder
 from robot_rl.app.station import Station
 from robot_rl.core.spec import TaskSpec
-from robot_rl.data.episode_store import EpisodeStore
+from robot_rl.data.store.episode_store import EpisodeStore
 from robot_rl.policies.diffusion import DiffusionPolicy
 from robot_rl.runtime.checkpoint import latest_checkpoint, unflatten
 from robot_rl.runtime.link import InlineLink, LearnerLink

@@ -15,7 +15,7 @@ from robot_rl.core.episode import Episode, EpisodeMetadata
 from robot_rl.core.errors import ConfigError, RobotRlError
 from robot_rl.core.protocol import Operator
 from robot_rl.core.spec import TaskSpec
-from robot_rl.data.episode_store import EpisodeStore
+from robot_rl.data.store.episode_store import EpisodeStore
 from robot_rl.policies.diffusion import DiffusionPolicy
 from robot_rl.runtime.events import Event, PhaseEnded, PhaseStarted, Sink, send
 from robot_rl.runtime.rollout import succeeded
@@ -114,6 +114,7 @@ class RunContext:
         return EpisodeMetadata(
             task=self.task.name,
             cell=self.config.cell.name,
+            robot=self.station.bench.robot.spec.name,
             run=self.folder.path.name,
             operator=operator.name if operator else "",
             seed=seed,
@@ -122,6 +123,7 @@ class RunContext:
             config_hash=self._config_hash,
             code_version=self._code_version,
             created_unix_s=time.time(),
+            limits=self.config.cell.limits.model_dump(mode="json"),
         )
 
     @cached_property

@@ -11,7 +11,7 @@ from typing import Any
 from robot_rl.app.run_config import RunConfig
 from robot_rl.config.load import load, save
 from robot_rl.core.errors import ConfigError, StorageError
-from robot_rl.data.durable import Disk
+from robot_rl.data.disk.durable import Disk
 
 
 class RunFolder:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from robot_rl.core.errors import StorageError
-from robot_rl.data.durable import Disk
+from robot_rl.data.disk.durable import Disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

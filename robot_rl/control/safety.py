@@ -214,6 +214,11 @@ def _norms(wrench: Vector) -> tuple[float, float]:
 
 def _check_arm(limits: SafetyLimits, kind: str, size: int, chain: SerialChain | None) -> None:
     joints = len(limits.joint_lower_rad)
+    if kind == "opaque":
+        raise ConfigError(
+            "actions of kind 'opaque' come from imported data: what they would do to an arm is not "
+            "known here, and no gate lets them through; expected tcp_delta or joint_delta"
+        )
     if kind == "tcp_delta" and size != 6:
         raise ConfigError(
             f"tcp_delta has {size} elements besides the gripper, expected 6: translation [m] "

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,17 +27,20 @@ class EpisodeMetadata:
     """What must be known to use an episode years later.
 
     Args:
-        task, cell, run: names of the task, the bench and the run.
+        task, cell, robot, run: names of the task, the bench, its robot and the run.
         operator: who could intervene; empty if nobody.
         seed: seed of the start state.
         contract: hash of task, observation and action specs (`contract_hash`).
         base_fingerprint: hash of the base policy's weights, normaliser and sampler settings.
         config_hash, code_version: of the run that recorded it.
         created_unix_s: wall time, a label only.
+        limits: the safety limits in force, by name (JSON values).
+        interrupted: recovered from the log of a recording that nobody finished.
     """
 
     task: str
     cell: str = ""
+    robot: str = ""
     run: str = ""
     operator: str = ""
     seed: int = 0
@@ -46,6 +49,8 @@ class EpisodeMetadata:
     config_hash: str = ""
     code_version: str = ""
     created_unix_s: float = 0.0
+    limits: Mapping[str, Any] = field(default_factory=lambda: dict[str, Any]())
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +176,7 @@ class Episode:
         observations = [t.observation for t in transitions] + [last.next_observation]
 
         def column(name: str, dtype: Any) -> NDArray[Any]:
-            return cast(NDArray[Any], np.asarray([getattr(t, name) for t in transitions], dtype))
+            return np.asarray([getattr(t, name) for t in transitions], dtype)
 
         return cls(
             episode_id=last.episode_id,

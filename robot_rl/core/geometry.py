@@ -41,9 +41,10 @@ def quat_rotate(q: Array, v: Array) -> Array:
 
 def quat_from_rotvec(rotvec: Array) -> Array:
     """Unit quaternion xyzw of a rotation vector [rad], float64[..., 3]."""
-    angle = np.linalg.norm(rotvec, axis=-1, keepdims=True)
+    angle: Array = np.linalg.norm(rotvec, axis=-1, keepdims=True)
     # np.sinc(x) is sin(pi x)/(pi x): exact at zero without a branch.
-    return np.concatenate([0.5 * rotvec * np.sinc(angle / (2 * np.pi)), np.cos(angle / 2)], -1)
+    xyz: Array = 0.5 * rotvec * np.sinc(angle / (2 * np.pi))
+    return np.concatenate([xyz, np.cos(angle / 2)], -1)
 
 
 def rotvec_from_quat(q: Array) -> Array:

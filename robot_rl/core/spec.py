@@ -33,7 +33,7 @@ ENVIRONMENT = "observation.environment_state"
 """What perception estimates of the task's objects; the task's spec names the elements."""
 IMAGE_PREFIX = "observation.images."
 
-ActionKind = Literal["tcp_delta", "joint_delta"]
+ActionKind = Literal["tcp_delta", "joint_delta", "opaque"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,8 @@ class ActionSpec:
         kind: `tcp_delta`: translation [m] and rotation vector [rad] in the robot base frame,
             relative to the measured tcp pose, optionally followed by one `gripper` element
             (+1 open, -1 closed); `joint_delta`: relative to the measured joint positions [rad].
-            Zeros hold what was measured when the first of them came.
+            Zeros hold what was measured when the first of them came. `opaque`: as the robot of
+            imported data defines it; data alone has it, no gate lets it through.
         names: element names.
         scale: SI value of a normalised 1, per element.
         period_s: control period; one action holds for one period.
@@ -188,10 +189,11 @@ class TaskSpec:
 def contract_hash(*parts: Any) -> str:
     """Return a 16-digit hash of specs (dataclasses) or plain JSON values.
 
-    Two parties whose hashes agree may exchange data without a mapping.
+    Two parties whose hashes agree may exchange data without a mapping: the order of keys counts,
+    it is the order in which vectors are packed.
     """
     plain = [asdict(p) if hasattr(p, "__dataclass_fields__") else p for p in parts]
-    text = json.dumps(plain, sort_keys=True, default=str)
+    text = json.dumps(plain, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -1,5 +1,6 @@
-"""What was recorded, kept and handed to learning: store, replay, sampling, batches.
+"""What was recorded, kept and handed to learning.
 
-Not here: recording itself (`robot_rl.runtime`) and losses (`robot_rl.learning`). Only `batch`
-imports torch.
+`disk` writes durably, `log` keeps the steps of the episode that runs, `store` keeps finished ones,
+`replay` samples from them, `exchange` reads and writes the formats of others. Not here: the loop
+that records (`robot_rl.runtime`) and losses (`robot_rl.learning`). Only `replay` imports torch.
 """

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from robot_rl.data.batch import Batch
+from robot_rl.data.replay.batch import Batch
 
 
 class Learner(Protocol):

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from robot_rl.data.batch import Batch
+from robot_rl.data.replay.batch import Batch
 from robot_rl.learning.optimiser import GuardedAdam, prefixed, under
 from robot_rl.networks.critic import CriticEnsemble
 from robot_rl.networks.ema import Polyak

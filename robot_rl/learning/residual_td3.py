@@ -13,8 +13,8 @@ from torch import Tensor
 from robot_rl.config.model import Config
 from robot_rl.core.errors import ConfigError
 from robot_rl.core.spec import ActionSpec, ObservationSpec
-from robot_rl.data.batch import Batch
 from robot_rl.data.normaliser import Normaliser
+from robot_rl.data.replay.batch import Batch
 from robot_rl.learning.critic_step import CriticStep
 from robot_rl.learning.optimiser import GuardedAdam, finite, prefixed, under
 from robot_rl.networks.critic import CriticEnsemble

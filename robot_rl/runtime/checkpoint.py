@@ -21,7 +21,7 @@ import safetensors.torch
 from torch import Tensor
 
 from robot_rl.core.errors import ContractError, StorageError
-from robot_rl.data.durable import Disk, read_tree, remove_leftovers
+from robot_rl.data.disk.durable import Disk, read_tree, remove_leftovers
 
 _LOG = logging.getLogger(__name__)
 _SCHEMA = 1

@@ -15,7 +15,7 @@ from robot_rl.core.episode import Episode, EpisodeMetadata
 from robot_rl.core.protocol import OnlinePolicy
 from robot_rl.core.spec import WRENCH
 from robot_rl.core.types import GateReason, Source
-from robot_rl.data.episode_store import EpisodeStore
+from robot_rl.data.store.episode_store import EpisodeStore
 from robot_rl.runtime.evaluator import NeverWorse
 from robot_rl.runtime.events import (
     EpisodeEnded,

@@ -15,8 +15,8 @@ from robot_rl.config.model import Config
 from robot_rl.core.episode import Episode
 from robot_rl.core.spec import TaskSpec
 from robot_rl.core.types import Source, Transition
-from robot_rl.data.replay_buffer import ReplayBuffer
-from robot_rl.data.sampling import Sampler
+from robot_rl.data.replay.replay_buffer import ReplayBuffer
+from robot_rl.data.replay.sampling import Sampler
 from robot_rl.learning.contract import Learner
 
 

@@ -10,8 +10,8 @@ import torch
 from timing import repeated, seconds
 from workload import Workload
 
-from robot_rl.data.replay_buffer import ReplayBuffer
-from robot_rl.data.sampling import Sampler
+from robot_rl.data.replay.replay_buffer import ReplayBuffer
+from robot_rl.data.replay.sampling import Sampler
 from robot_rl.networks.ema import Polyak
 
 

@@ -14,7 +14,7 @@ from robot_rl.app.run_folder import RunFolder
 from robot_rl.app.station import Station
 from robot_rl.core.episode import EpisodeMetadata
 from robot_rl.core.errors import ConfigError
-from robot_rl.data.durable import Disk
+from robot_rl.data.disk.durable import Disk
 from robot_rl.policies.diffusion import DiffusionPolicy
 from robot_rl.runtime.checkpoint import latest_checkpoint, unflatten
 from robot_rl.runtime.rollout import succeeded

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from workload import Workload
 
 from robot_rl.core.types import Transition
-from robot_rl.data.batch import Batch
+from robot_rl.data.replay.batch import Batch
 from robot_rl.learning.optimiser import GuardedAdam
 from robot_rl.networks.critic import CriticEnsemble
 from robot_rl.networks.mlp import Mlp

@@ -283,6 +283,13 @@ def test_action_that_is_no_tcp_delta_is_refused_at_once(make_rig):
         SafetyGate(limits, action, make_rig().clock, None)
 
 
+def test_actions_of_unknown_meaning_get_no_gate(make_rig):
+    limits = make_rig().gate.limits
+    opaque = ActionSpec(kind="opaque", names=tuple("abcdef"), scale=(1.0,) * 6, period_s=0.1)
+    with pytest.raises(ConfigError, match="no gate lets them through"):
+        SafetyGate(limits, opaque, make_rig().clock, None)
+
+
 def test_limits_of_another_arm_are_refused_at_once(make_rig, fr3):
     with pytest.raises(ConfigError, match="limits are of 1 joints, the arm has 7"):
         make_rig(chain=fr3)

@@ -16,7 +16,7 @@ from robot_rl.app.run_context import RunContext
 from robot_rl.app.run_folder import RunFolder
 from robot_rl.app.station import Station
 from robot_rl.config.load import load
-from robot_rl.data.episode_store import EpisodeStore
+from robot_rl.data.store.episode_store import EpisodeStore
 
 POINT_REACH = Path(__file__).parents[2] / "configs" / "runs" / "point_reach.yaml"
 TINY = (

@@ -16,7 +16,7 @@ from robot_rl.core.episode import EpisodeMetadata
 from robot_rl.core.spec import JOINT_POSITION
 from robot_rl.core.types import GateReason, Outcome, Source
 from robot_rl.data.normaliser import Normaliser
-from robot_rl.data.replay_buffer import ReplayBuffer
+from robot_rl.data.replay.replay_buffer import ReplayBuffer
 from robot_rl.runtime.events import EpisodeEnded, Evaluated, GateEvent, read_events
 
 pytestmark = pytest.mark.sim

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from robot_rl.core.spec import JOINT_POSITION, ActionSpec, ObservationSpec, VectorSpec
-from robot_rl.data.batch import Batch
 from robot_rl.data.normaliser import Normaliser
+from robot_rl.data.replay.batch import Batch
 
 ROWS, INPUTS, ACTIONS = 16, 3, 2
 

@@ -29,7 +29,7 @@ from robot_rl.core.spec import (
     VectorSpec,
 )
 from robot_rl.core.types import ActionChunk, Observation, Outcome, SafeAction, Vector
-from robot_rl.data.batch import Batch
+from robot_rl.data.replay.batch import Batch
 from robot_rl.envs.robot_env import RobotEnv
 from robot_rl.runtime.rollout import Agent, Rollout
 

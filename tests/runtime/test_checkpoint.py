@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from robot_rl.core.errors import ContractError, StorageError
-from robot_rl.data.failing_disk import FailingDisk
+from robot_rl.data.disk.failing_disk import FailingDisk
 from robot_rl.runtime.checkpoint import (
     flatten,
     latest_checkpoint,

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from robot_rl.core.types import GateReason, Source
-from robot_rl.data.episode_store import EpisodeStore
-from robot_rl.data.failing_disk import FailingDisk
+from robot_rl.data.disk.failing_disk import FailingDisk
+from robot_rl.data.store.episode_store import EpisodeStore
 from robot_rl.runtime.checkpoint import latest_checkpoint, save_checkpoint
 from robot_rl.runtime.evaluator import NeverWorse
 from robot_rl.runtime.events import EpisodeEnded, Evaluated, GateEvent, LearnerMetrics

@@ -7,7 +7,7 @@ from robot_rl.core.episode import Episode
 from robot_rl.core.errors import HardwareError
 from robot_rl.core.spec import JOINT_POSITION
 from robot_rl.core.types import GateReason, Outcome, Source, Transition
-from robot_rl.data.replay_buffer import ReplayBuffer
+from robot_rl.data.replay.replay_buffer import ReplayBuffer
 from robot_rl.runtime.rollout import force_curve, succeeded
 
 F = np.float32

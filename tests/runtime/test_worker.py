@@ -6,9 +6,9 @@ import torch
 from pydantic import ValidationError
 
 from robot_rl.core.types import Source
-from robot_rl.data.episode_store import EpisodeStore
-from robot_rl.data.failing_disk import FailingDisk
+from robot_rl.data.disk.failing_disk import FailingDisk
 from robot_rl.data.normaliser import Normaliser
+from robot_rl.data.store.episode_store import EpisodeStore
 from robot_rl.learning.residual_td3 import ResidualTd3Config
 from robot_rl.learning.rlpd import RlpdConfig
 from robot_rl.runtime.checkpoint import flatten, latest_checkpoint, save_checkpoint, unflatten

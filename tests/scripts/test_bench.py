@@ -23,7 +23,7 @@ from robot_rl.app.run_folder import RunFolder
 from robot_rl.config.load import load
 from robot_rl.config.model import Config
 from robot_rl.core.errors import ConfigError, RobotRlError
-from robot_rl.data.replay_buffer import ReplayBuffer
+from robot_rl.data.replay.replay_buffer import ReplayBuffer
 from robot_rl.runtime.worker import LearnerWorker
 
 TINY = Effort(

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from robot_rl.data.episode_store import EpisodeStore
+from robot_rl.data.store.episode_store import EpisodeStore
 
 KILLS = 15
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from robot_rl.core.errors import ContractError, StorageError
-from robot_rl.data.durable import Disk
+from robot_rl.data.disk.durable import Disk
 
 SCHEMA = 1
 

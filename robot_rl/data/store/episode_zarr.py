@@ -10,7 +10,7 @@ from robot_rl.core.episode import OBSERVATION_COLUMNS, STEP_COLUMNS, Episode, Ep
 from robot_rl.core.errors import ContractError, StorageError
 from robot_rl.core.spec import ObservationSpec
 from robot_rl.core.types import Outcome
-from robot_rl.data.zarr_columns import (
+from robot_rl.data.store.zarr_columns import (
     decode_attributes,
     decode_column,
     encode_column,

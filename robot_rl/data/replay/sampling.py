@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from robot_rl.core.errors import ConfigError, ContractError
-from robot_rl.data.batch import Batch
-from robot_rl.data.replay_buffer import ReplayBuffer
-from robot_rl.data.window import Window
+from robot_rl.data.replay.batch import Batch
+from robot_rl.data.replay.replay_buffer import ReplayBuffer
+from robot_rl.data.replay.window import Window
 
 
 class Sampler:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robot_rl.core.errors import ConfigError, ContractError
-from robot_rl.data.replay_buffer import ReplayBuffer
-from robot_rl.data.sampling import Sampler
+from robot_rl.data.replay.replay_buffer import ReplayBuffer
+from robot_rl.data.replay.sampling import Sampler
 
 CAMERA = "observation.images.wrist"
 

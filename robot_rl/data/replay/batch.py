@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from robot_rl.core.types import Image
-from robot_rl.data.window import IMAGE_FIELDS, Window
+from robot_rl.data.replay.window import IMAGE_FIELDS, Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,9 @@ import pytest
 import zarr
 
 from robot_rl.core.errors import ContractError, StorageError
-from robot_rl.data.episode_store import EpisodeStore
-from robot_rl.data.episode_zarr import encode_episode
-from robot_rl.data.failing_disk import FailingDisk
+from robot_rl.data.disk.failing_disk import FailingDisk
+from robot_rl.data.store.episode_store import EpisodeStore
+from robot_rl.data.store.episode_zarr import encode_episode
 
 CAMERA = "observation.images.wrist"
 HERE = Path(__file__).parent
@@ -379,7 +379,7 @@ def test_an_episode_whose_line_is_in_doubt_keeps_its_files(open_store, make_epis
 def test_killed_writers_lose_no_acknowledged_episode(tmp_path, make_episode, contract):
     path = tmp_path / "store"
     result = subprocess.run(
-        [sys.executable, HERE / "crash_writer.py", path, HERE / "conftest.py", "7"],
+        [sys.executable, HERE / "crash_writer.py", path, HERE.parent / "conftest.py", "7"],
         capture_output=True,
         text=True,
         timeout=60,

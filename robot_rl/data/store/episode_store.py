@@ -20,9 +20,9 @@ from typing import Self
 from robot_rl.core.episode import Episode
 from robot_rl.core.errors import ContractError, StorageError, did_you_mean
 from robot_rl.core.spec import ObservationSpec
-from robot_rl.data.durable import Disk, read_tree, remove_leftovers, tree_digest
-from robot_rl.data.episode_zarr import decode_episode, encode_episode
-from robot_rl.data.manifest import Entry, Manifest
+from robot_rl.data.disk.durable import Disk, read_tree, remove_leftovers, tree_digest
+from robot_rl.data.store.episode_zarr import decode_episode, encode_episode
+from robot_rl.data.store.manifest import Entry, Manifest
 
 _LOG = logging.getLogger(__name__)
 _VALID_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")

@@ -17,8 +17,8 @@ from robot_rl.core.episode import Episode
 from robot_rl.core.errors import ContractError, did_you_mean
 from robot_rl.core.spec import ObservationSpec
 from robot_rl.core.types import Image, Observation, Source, Transition, Vector
-from robot_rl.data.frame_ring import FrameRing
-from robot_rl.data.step_columns import (
+from robot_rl.data.replay.frame_ring import FrameRing
+from robot_rl.data.replay.step_columns import (
     ACTION_COLUMNS,
     SCALAR_COLUMNS,
     check_row,
@@ -26,7 +26,7 @@ from robot_rl.data.step_columns import (
     episode_row,
     transition_row,
 )
-from robot_rl.data.window import Window
+from robot_rl.data.replay.window import Window
 
 
 class ReplayBuffer:

@@ -6,7 +6,7 @@ import errno
 import os
 from pathlib import Path
 
-from robot_rl.data.durable import Disk
+from robot_rl.data.disk.durable import Disk
 
 
 class FailingDisk(Disk):

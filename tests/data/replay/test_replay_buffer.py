@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robot_rl.core.errors import ContractError
-from robot_rl.data.replay_buffer import ReplayBuffer
+from robot_rl.data.replay.replay_buffer import ReplayBuffer
 
 STATE = "observation.state"
 CAMERA = "observation.images.wrist"

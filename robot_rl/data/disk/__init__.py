@@ -1,0 +1,1 @@
+"""Writing to disk for keeps, and disks that fail for tests."""

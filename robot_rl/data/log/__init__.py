@@ -1,0 +1,1 @@
+"""The append-only log of the episode that runs, and its recovery."""

@@ -1,0 +1,1 @@
+"""Steps in memory, sampled as batches to learn from."""

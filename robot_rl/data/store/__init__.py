@@ -1,0 +1,1 @@
+"""Finished episodes on disk: saved, labelled, deleted, undone, purged."""
