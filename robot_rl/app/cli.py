@@ -1,4 +1,7 @@
-"""The `robot-rl` command: parses, opens the run, runs its phases, and reports errors."""
+"""The `robot-rl` command for runs: parses, opens the run, runs its phases, and reports errors.
+
+`robot-rl data` is another command, in `data/`; `main` tells them apart.
+"""
 
 from __future__ import annotations
 

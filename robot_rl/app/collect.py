@@ -10,6 +10,7 @@ from robot_rl.core.errors import RobotRlError
 from robot_rl.core.types import Source
 from robot_rl.runtime.events import PhaseProgress
 from robot_rl.runtime.improve import tell_episode
+from robot_rl.runtime.record import record_episode
 from robot_rl.runtime.rollout import succeeded
 
 PHASE = "collect"
@@ -41,8 +42,8 @@ def collect(run: RunContext) -> None:
                 )
             start_s = time.monotonic()
             seed = first_seed + len(store)
-            episode = rollout.run(f"demo-{seed}", seed, run.metadata(seed, operator=demonstrator))
-            store.append(episode)
+            metadata = run.metadata(seed, operator=demonstrator)
+            episode = record_episode(rollout, store, f"demo-{seed}", seed, metadata)
             good += succeeded(episode)
             tell_episode(PHASE, episode, 0, time.monotonic() - start_s, run.sinks)
             run.tell(PhaseProgress(phase=PHASE, done=good))

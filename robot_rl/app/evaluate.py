@@ -128,5 +128,5 @@ def _film(run: RunContext, agent: Agent, seed: int) -> list[Image]:
         if transition.step % FRAME_EVERY == 0 or transition.terminated:
             frames.append(run.station.bench.render(*PICTURE))
 
-    run.station.rollout(agent, on_step=on_step).run(f"film-{seed}", seed, run.metadata(seed))
+    run.station.rollout(agent).run(f"film-{seed}", seed, run.metadata(seed), on_step)
     return frames

@@ -36,7 +36,8 @@ def improve(run: RunContext) -> None:
         policy = new_policy(config, run.task, base.normaliser)
         judge, progress = _restore(run, base, policy)
         supervisor = config.supervisor.build(run.station.bench) if config.supervisor else None
-        with open_link(run, base) as link, run.store("online") as store:
+        # The store first: opening it recovers what a killed recording left for the learner.
+        with run.store("online") as store, open_link(run, base) as link:
 
             def save(progress: Progress) -> None:
                 _save(run, progress, judge, link, base)
@@ -47,7 +48,6 @@ def improve(run: RunContext) -> None:
                     run.station.agent(base if config.use_base else None, policy),
                     operator=supervisor,
                     explore=True,
-                    on_step=link.add,
                 ),
                 policy=policy,
                 link=link,

@@ -11,8 +11,10 @@ from robot_rl.app.improved import check_base
 from robot_rl.app.run_context import RunContext
 from robot_rl.app.run_folder import RunFolder
 from robot_rl.app.station import Station
+from robot_rl.core.recording import RecordingSpec
 from robot_rl.core.spec import TaskSpec
-from robot_rl.data.store.episode_store import EpisodeStore
+from robot_rl.data.store.episode_reader import EpisodeReader
+from robot_rl.data.store.layout import Layout
 from robot_rl.policies.diffusion import DiffusionPolicy
 from robot_rl.runtime.checkpoint import latest_checkpoint, unflatten
 from robot_rl.runtime.link import InlineLink, LearnerLink
@@ -59,14 +61,16 @@ def build_worker(
     """
     config = folder.config
     player = station.agent(base).base
-    with EpisodeStore(folder.demos, task.contract) as demos:
-        good = [relabel_base(e, player) for e in demos if player and succeeded(e)]
+    spec = RecordingSpec(robot=station.bench.robot.spec.name, task=task)
+    demos = EpisodeReader(folder.demos, spec)
+    good = [relabel_base(e, player) for e in demos if player and succeeded(e)]
     learner = config.learner.build(task.observation, task.action, base.normaliser, config.seed)
     worker = LearnerWorker(learner, task, config.schedule, good, config.seed)
-    with EpisodeStore(folder.online, task.contract) as online:
-        for episode in online:
-            check_base(episode.metadata.base_fingerprint, base, folder.online)
-            worker.add_episode(episode)
+    # A run that has just begun has no store yet: whoever records opens it afterwards.
+    begun = Layout(folder.online).manifest.is_file()
+    for episode in EpisodeReader(folder.online, spec) if begun else ():
+        check_base(episode.metadata.base_fingerprint, base, folder.online)
+        worker.add_episode(episode)
     saved = latest_checkpoint(folder.checkpoints)
     if saved is not None:
         check_base(saved.meta["base_fingerprint"], base, saved.path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from robot_rl.app.run_config import CellConfig, RunConfig
@@ -11,7 +10,7 @@ from robot_rl.control.arbiter import Arbiter
 from robot_rl.control.chunk_player import ChunkPlayer
 from robot_rl.control.safety import SafetyGate
 from robot_rl.core.protocol import Bench, OnlinePolicy, Operator
-from robot_rl.core.types import Source, Transition
+from robot_rl.core.types import Source
 from robot_rl.envs.robot_env import RobotEnv
 from robot_rl.policies.diffusion import DiffusionPolicy
 from robot_rl.runtime.rollout import Agent, Rollout
@@ -57,7 +56,6 @@ class Station:
         operator: Operator | None = None,
         human_source: Source = Source.HUMAN,
         explore: bool = False,
-        on_step: Callable[[Transition], None] | None = None,
     ) -> Rollout:
         """A rollout of the agent, with nobody or with a person who can take over."""
         action = self.bench.task.action
@@ -70,5 +68,4 @@ class Station:
             operator=operator,
             human_source=human_source,
             explore=explore,
-            on_step=on_step,
         )

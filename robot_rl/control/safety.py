@@ -216,8 +216,8 @@ def _check_arm(limits: SafetyLimits, kind: str, size: int, chain: SerialChain | 
     joints = len(limits.joint_lower_rad)
     if kind == "opaque":
         raise ConfigError(
-            "actions of kind 'opaque' come from imported data: what they would do to an arm is not "
-            "known here, and no gate lets them through; expected tcp_delta or joint_delta"
+            "actions of kind 'opaque' come from imported data: what they would do to an arm is "
+            "not known here, and no gate lets them through; expected tcp_delta or joint_delta"
         )
     if kind == "tcp_delta" and size != 6:
         raise ConfigError(

@@ -26,6 +26,7 @@ from robot_rl.runtime.events import (
     send,
 )
 from robot_rl.runtime.link import LearnerLink, Published
+from robot_rl.runtime.record import record_episode
 from robot_rl.runtime.rollout import Rollout, force_curve, succeeded
 
 PHASE = "improve"
@@ -74,10 +75,10 @@ class Improvement:
     """Runs the online phase.
 
     Args:
-        rollout: an exploring rollout that hands every step to `link.add`.
+        rollout: an exploring rollout.
         policy: the online policy that acts; its weights are swapped between episodes.
-        link: the learner.
-        store: every episode is appended here before the next one starts; it holds those of
+        link: the learner; it gets every step as it happens.
+        store: every episode is recorded here before the next one starts; it holds those of
             `progress` and, after a crash, some more.
         judge: compares candidates with the base.
         save: called with progress and judge's and learner's state to write a checkpoint.
@@ -123,8 +124,14 @@ class Improvement:
         while not (self._finished() or stop()):
             start_s = time.monotonic()
             seed = self._first_seed + self.progress.episodes
-            episode = self._rollout.run(f"online-{seed}", seed, self._metadata(seed))
-            self._store.append(episode)
+            episode = record_episode(
+                self._rollout,
+                self._store,
+                f"online-{seed}",
+                seed,
+                self._metadata(seed),
+                on_step=self._link.add,
+            )
             self._count(episode)
             self._tell(episode, time.monotonic() - start_s)
             news = self._link.sync()

@@ -16,6 +16,8 @@ from robot_rl.core.episode import Episode, EpisodeMetadata
 from robot_rl.core.protocol import Env, OnlinePolicy, Operator
 from robot_rl.core.types import Observation, Outcome, Source, StepResult, Transition, Vector
 
+OnStep = Callable[[Transition], None]
+
 
 class Agent:
     """Who acts when nobody intervenes: a base policy, an online policy on top, or one alone.
@@ -71,7 +73,6 @@ class Rollout:
         operator: the person, or None.
         human_source: what steps that the person drives are recorded as.
         explore: whether the online policy explores.
-        on_step: called with every transition, within the control period.
     """
 
     def __init__(
@@ -83,7 +84,6 @@ class Rollout:
         operator: Operator | None = None,
         human_source: Source = Source.HUMAN,
         explore: bool = False,
-        on_step: Callable[[Transition], None] | None = None,
     ) -> None:
         self._env = env
         self._agent = agent
@@ -91,10 +91,17 @@ class Rollout:
         self._operator = operator
         self._human_source = human_source
         self._explore = explore
-        self._on_step = on_step
 
-    def run(self, episode_id: str, seed: int, metadata: EpisodeMetadata) -> Episode:
+    def run(
+        self,
+        episode_id: str,
+        seed: int,
+        metadata: EpisodeMetadata,
+        on_step: OnStep = lambda _: None,
+    ) -> Episode:
         """Run one episode from the start state of `seed` and return it.
+
+        `on_step` is called with every transition, within the control period.
 
         Raises:
             GateStopError, HardwareError: whatever robot or gate cannot go on with.
@@ -133,8 +140,7 @@ class Rollout:
                 policy_version=self._agent.version,
             )
             transitions.append(transition)
-            if self._on_step:
-                self._on_step(transition)
+            on_step(transition)
             if result.terminated or result.truncated:
                 return Episode.from_transitions(transitions, result.outcome, metadata)
             observation, base_action = result.observation, next_base

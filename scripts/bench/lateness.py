@@ -89,12 +89,12 @@ def measure(name: str, station: Station, link: LearnerLink | None, ticks: int) -
         add_s.append(time.perf_counter() - start_s)
 
     agent = station.agent(online=policy)
-    rollout = station.rollout(agent, explore=True, on_step=on_step)
+    rollout = station.rollout(agent, explore=True)
     missed, updates, seed = station.env.missed, 0, 0
     late_s: list[float] = []
     while len(late_s) < ticks:
         seed += 1
-        episode = rollout.run(f"{name}-{seed}", seed, EpisodeMetadata(task="lateness"))
+        episode = rollout.run(f"{name}-{seed}", seed, EpisodeMetadata(task="lateness"), on_step)
         late_s += episode.lateness_s.tolist()
         news = link.sync() if link else None
         if news and news.weights is not None and news.version > policy.version:

@@ -14,6 +14,7 @@ from robot_rl.config.load import load
 from robot_rl.config.model import Config
 from robot_rl.core.errors import RobotRlError
 from robot_rl.core.spec import TaskSpec
+from robot_rl.data.exchange.topics.topic_map import TopicMap
 from robot_rl.data.normaliser import Normaliser
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -81,6 +82,7 @@ BUILDERS = {
     "policies": build_for_a_task,
     "runs": build_run,
     "tasks": build_task,
+    "topics": lambda path: load(path, TopicMap),
 }
 
 

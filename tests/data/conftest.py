@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from robot_rl.core.episode import Episode, EpisodeMetadata
-from robot_rl.core.spec import ImageSpec, ObservationSpec, VectorSpec
+from robot_rl.core.recording import RecordingSpec
+from robot_rl.core.spec import ActionSpec, ImageSpec, ObservationSpec, TaskSpec, VectorSpec
 from robot_rl.core.types import GateReason, Observation, Outcome, Source, Transition
 
 STATE = "observation.state"
 WRENCH = "observation.wrench"
 CAMERA = "observation.images.wrist"
-CONTRACT = "0123456789abcdef"
 
 
 def build_spec(*, images: bool = True) -> ObservationSpec:
@@ -28,6 +28,14 @@ def build_spec(*, images: bool = True) -> ObservationSpec:
         },
         images={CAMERA: ImageSpec(height=2, width=3)} if images else {},
     )
+
+
+def build_recording_spec(*, images: bool = True) -> RecordingSpec:
+    action = ActionSpec(
+        kind="joint_delta", names=("a", "b", "c"), scale=(0.1, 0.2, 0.3), period_s=0.1
+    )
+    task = TaskSpec(name="plug", horizon=50, observation=build_spec(images=images), action=action)
+    return RecordingSpec(robot="fr3", task=task)
 
 
 def build_observation(episode: int, instant: int, *, images: bool = True) -> Observation:
@@ -89,7 +97,13 @@ def build_episode(steps: int = 4, *, episode: int = 0, **overrides: Any) -> Epis
     made = Episode.from_transitions(
         build_transitions(steps, episode=episode, **overrides),
         Outcome.SUCCESS,
-        EpisodeMetadata(task="plug", operator="ann", seed=3, contract=CONTRACT),
+        EpisodeMetadata(
+            task="plug",
+            robot="fr3",
+            operator="ann",
+            seed=3,
+            contract=build_recording_spec(images=overrides.get("images", True)).contract,
+        ),
     )
     return dataclasses.replace(made, **columns)
 
@@ -110,5 +124,16 @@ def make_episode() -> Callable[..., Episode]:
 
 
 @pytest.fixture(scope="session")
-def contract() -> str:
-    return CONTRACT
+def make_recording_spec() -> Callable[..., RecordingSpec]:
+    return build_recording_spec
+
+
+@pytest.fixture(scope="session")
+def recording_spec() -> RecordingSpec:
+    """What the episodes of `make_episode` are recordings of, unless made without images."""
+    return build_recording_spec()
+
+
+@pytest.fixture(scope="session")
+def contract(recording_spec: RecordingSpec) -> str:
+    return recording_spec.contract

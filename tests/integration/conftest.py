@@ -16,7 +16,7 @@ from robot_rl.app.run_context import RunContext
 from robot_rl.app.run_folder import RunFolder
 from robot_rl.app.station import Station
 from robot_rl.config.load import load
-from robot_rl.data.store.episode_store import EpisodeStore
+from robot_rl.data.store.episode_reader import EpisodeReader
 
 POINT_REACH = Path(__file__).parents[2] / "configs" / "runs" / "point_reach.yaml"
 TINY = (
@@ -63,9 +63,7 @@ def context(folder: RunFolder, *sinks: Callable, stop: Callable = lambda: False)
 
 
 def episodes_of(folder: RunFolder, name: str) -> list:
-    contract = folder.config.task.build().spec.contract
-    with EpisodeStore(folder.path / name, contract) as store:
-        return list(store)
+    return list(EpisodeReader(folder.path / name))
 
 
 @pytest.fixture(scope="session")

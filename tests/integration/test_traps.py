@@ -111,10 +111,10 @@ def test_what_the_arm_was_made_to_do_is_recorded_and_seen_after_its_period(open_
     # 1 rad/s over 0.1 s is 0.1 rad, half of the action's 0.2 rad.
     station = open_station("cell.limits.max_joint_velocity_rad_s=[1.0,1.0]", "task.horizon=4")
     steps = []
-    rollout = station.rollout(station.agent(online=Push(1.0, 0.0)), on_step=steps.append)
+    rollout = station.rollout(station.agent(online=Push(1.0, 0.0)))
     # A start whose first joint has room for 0.4 rad.
     seed = next(s for s in range(100) if station.env.reset(s).vectors[JOINT_POSITION][0] < 0.0)
-    episode = rollout.run("e", seed, METADATA)
+    episode = rollout.run("e", seed, METADATA, steps.append)
     assert np.allclose(episode.action, [[0.5, 0.0]] * 4, atol=1e-6)
     assert np.array_equal(episode.proposed_action, np.array([[1.0, 0.0]] * 4, np.float32))
     assert set(episode.gate_reason) == {GateReason.VELOCITY}

@@ -173,11 +173,11 @@ def test_files_are_synced_before_the_rename_and_the_parent_after(root):
     assert names == [
         "make_dir",
         *["open_new", "write", "sync"] * 3,
-        "sync",
+        "sync_dir",
         "rename",
-        "sync",
+        "sync_dir",
     ]
-    assert disk.operations[-1] == ("sync", str(root))
+    assert disk.operations[-1] == ("sync_dir", str(root))
 
 
 def test_unfinished_folders_are_removed_at_the_next_save(root):

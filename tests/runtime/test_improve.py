@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from robot_rl.core.recording import RecordingSpec
 from robot_rl.core.types import GateReason, Source
 from robot_rl.data.disk.failing_disk import FailingDisk
 from robot_rl.data.store.episode_store import EpisodeStore
@@ -69,9 +70,7 @@ class Site:
         with self.open_store() as self.store:
             improvement = Improvement(
                 self.config,
-                rollout=self.kit.rollout(
-                    self.env, agent, operator=self.person, explore=True, on_step=self.link.add
-                ),
+                rollout=self.kit.rollout(self.env, agent, operator=self.person, explore=True),
                 policy=self.policy,
                 link=self.link,
                 store=self.store,
@@ -107,8 +106,8 @@ class Site:
 
     def open_store(self) -> EpisodeStore:
         """On a disk that never fails, as it is not told when, and that does not wait."""
-        contract = self.kit.task.contract
-        return EpisodeStore(self.path / "online", contract, disk=FailingDisk())
+        spec = RecordingSpec(robot="line", task=self.kit.task)
+        return EpisodeStore(self.path / "online", spec, disk=FailingDisk())
 
 
 @pytest.fixture
@@ -261,15 +260,17 @@ def test_episodes_that_were_stored_after_the_last_checkpoint_count_on_resume(sit
     here.bench.breaks_at = 14
     with pytest.raises(Exception, match="the line is silent"):
         here.run()
-    # Three episodes are stored, the checkpoint knows of two, the fourth broke off.
+    # Three episodes are saved, the checkpoint knows of two; of the fourth there is the log of the
+    # one step that it had, which the next opening makes an episode of.
     assert here.saved == [2]
-    assert len(here.episodes()) == 3
+    assert [len(e) for e in here.episodes()] == [4, 4, 4, 1]
+    assert [e.metadata.interrupted for e in here.episodes()] == [False, False, False, True]
     here.bench.breaks_at = None
     at_checkpoint = Progress(episodes=2, env_steps=8)
     progress = here.run(progress=at_checkpoint)
-    assert (progress.episodes, progress.env_steps) == (6, 24)
-    assert here.bench.seeds == [50, 51, 52, 53, 53, 54, 55]
-    assert [e.metadata.seed for e in here.episodes()] == list(range(50, 56))
+    assert (progress.episodes, progress.env_steps) == (7, 25)
+    assert here.bench.seeds == list(range(50, 57))
+    assert [e.metadata.seed for e in here.episodes()] == list(range(50, 57))
 
 
 def test_human_steps_are_counted(kit, site):

@@ -13,8 +13,8 @@ from robot_rl.runtime.rollout import force_curve, succeeded
 F = np.float32
 
 
-def run(kit, rollout, seed=0) -> Episode:
-    return rollout.run(f"e-{seed}", seed, kit.metadata(seed))
+def run(kit, rollout, on_step=lambda _: None, *, seed=0) -> Episode:
+    return rollout.run(f"e-{seed}", seed, kit.metadata(seed), on_step)
 
 
 def test_what_the_gate_let_through_is_recorded_beside_what_was_proposed(kit):
@@ -30,8 +30,7 @@ def test_what_the_gate_let_through_is_recorded_beside_what_was_proposed(kit):
 def test_next_observation_is_seen_after_the_action_had_its_period(kit):
     env, _ = kit.env(horizon=3)
     steps: list[Transition] = []
-    rollout = kit.rollout(env, kit.agent(online=kit.Steady((0.5, -1.0))), on_step=steps.append)
-    run(kit, rollout)
+    run(kit, kit.rollout(env, kit.agent(online=kit.Steady((0.5, -1.0)))), steps.append)
     for t, step in enumerate(steps):
         before = step.observation.vectors[JOINT_POSITION]
         after = step.next_observation.vectors[JOINT_POSITION]
@@ -47,7 +46,7 @@ def test_base_actions_of_both_instants_are_recorded(kit):
     steps: list[Transition] = []
     online = kit.Steady()
     agent = kit.agent(kit.PlanPolicy(), online, execute=3)
-    episode = run(kit, kit.rollout(env, agent, on_step=steps.append))
+    episode = run(kit, kit.rollout(env, agent), steps.append)
     # Three actions of the first plan, then two of the second: T + 1 = 5 instants.
     expected = np.array([0.010, 0.011, 0.012, 0.020, 0.021], F)
     assert np.array_equal(episode.base_action[:, 0], expected)
@@ -149,8 +148,8 @@ def test_a_time_out_is_truncated_and_a_judgement_terminates(
 ):
     env, _ = kit.env(horizon=5)
     seen: list[Transition] = []
-    rollout = kit.rollout(env, kit.agent(online=kit.Steady((speed, 0))), on_step=seen.append)
-    episode = run(kit, rollout)
+    rollout = kit.rollout(env, kit.agent(online=kit.Steady((speed, 0))))
+    episode = run(kit, rollout, seen.append)
     assert len(episode) == steps
     assert (episode.terminated, episode.truncated) == (terminated, not terminated)
     assert episode.outcome == outcome
@@ -165,7 +164,7 @@ def test_the_bases_queue_survives_no_reset(kit, goal_rad):
     env, _ = kit.env(horizon=4, goal_rad=goal_rad)
     base = kit.PlanPolicy()
     rollout = kit.rollout(env, kit.agent(base, execute=3))
-    first, second = run(kit, rollout, 0), run(kit, rollout, 1)
+    first, second = run(kit, rollout), run(kit, rollout, seed=1)
     assert first.truncated == (goal_rad == 0.3)
     plans = round(first.base_action[-1, 0] * 100)
     assert second.base_action[0, 0] == F(0.01 * (plans + 1))
@@ -212,7 +211,7 @@ def test_a_proposal_of_nan_is_refused_and_the_arm_holds(kit):
     env, bench = kit.env(horizon=3)
     buffer = ReplayBuffer(10, kit.observation, 2)
     policy = kit.Steady((np.nan, 0.5))
-    episode = run(kit, kit.rollout(env, kit.agent(online=policy), on_step=buffer.add))
+    episode = run(kit, kit.rollout(env, kit.agent(online=policy)), buffer.add)
     assert episode.gate_reason.tolist() == [GateReason.NON_FINITE] * 3
     assert not bench.q.any()
     assert not episode.action.any()
@@ -230,7 +229,7 @@ def test_a_failing_device_ends_the_episode_and_the_next_begins_clean(kit):
         run(kit, rollout)
     assert bench.stops == 1
     bench.breaks_at = None
-    episode = run(kit, rollout, 1)
+    episode = run(kit, rollout, seed=1)
     # Plan 1 served the two steps of the broken episode; its rest is gone.
     assert np.array_equal(episode.base_action[:2, 0], np.array([0.020, 0.021], F))
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from robot_rl.core.recording import RecordingSpec
 from robot_rl.core.types import Source
 from robot_rl.data.disk.failing_disk import FailingDisk
 from robot_rl.data.normaliser import Normaliser
@@ -219,7 +220,8 @@ def test_a_resumed_worker_makes_the_next_100_updates_bit_for_bit(
     before, after = episodes[:3], episodes[3:]
     uninterrupted = real_worker(kit, config, capacity)
     feed(uninterrupted, before)
-    with EpisodeStore(tmp_path / "online", kit.task.contract, disk=FailingDisk()) as store:
+    spec = RecordingSpec(robot="line", task=kit.task)
+    with EpisodeStore(tmp_path / "online", spec, disk=FailingDisk()) as store:
         for episode in before:
             store.append(episode)
     tensors, tree = flatten(uninterrupted.state_dict())
@@ -227,7 +229,7 @@ def test_a_resumed_worker_makes_the_next_100_updates_bit_for_bit(
 
     # Another seed: nothing of the fresh worker may shine through.
     resumed = real_worker(kit, config, capacity, seed=99)
-    with EpisodeStore(tmp_path / "online", kit.task.contract, disk=FailingDisk()) as store:
+    with EpisodeStore(tmp_path / "online", spec, disk=FailingDisk()) as store:
         for episode in store:
             resumed.add_episode(episode)
     saved = latest_checkpoint(tmp_path / "checkpoints")

@@ -7,11 +7,10 @@ the files mean is not known here.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 TEMPORARY_PREFIX = ".tmp-"
@@ -21,24 +20,23 @@ TEMPORARY_PREFIX = ".tmp-"
 class Disk:
     """Durable file operations: what returned survives a kill and a loss of power.
 
-    Rename without fsync leaves empty files after power loss, so a tree is published as: write
-    aside, fsync every file and directory, rename, fsync the parent.
+    Rename without fsync leaves empty files after power loss, so a file or tree is published as:
+    write aside, fsync every file and directory, rename, fsync the parent.
+
+    The first methods, up to `free_bytes`, are the primitives: all that a disk for tests replaces.
     """
 
     def make_dir(self, path: Path) -> None:
         """Make a directory; its parent exists, itself does not."""
         path.mkdir()
 
-    def make_dirs(self, path: Path) -> None:
-        """Make a directory and its missing parents, names durable."""
-        if not path.is_dir():
-            self.make_dirs(path.parent)
-            self.make_dir(path)
-            self.sync_dir(path.parent)
-
     def open_new(self, path: Path) -> int:
         """Create a file that does not exist yet and return its descriptor."""
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+
+    def open_append(self, path: Path) -> int:
+        """Open a file that is there, to write behind its end, and return its descriptor."""
+        return os.open(path, os.O_WRONLY | os.O_APPEND)
 
     def write(self, descriptor: int, data: bytes) -> None:
         """Write all of `data` at the descriptor's position."""
@@ -58,6 +56,35 @@ class Disk:
         """Rename within one directory tree; atomic."""
         source.rename(target)
 
+    def unlink(self, path: Path) -> None:
+        """Delete a file."""
+        path.unlink()
+
+    def sync_dir(self, path: Path) -> None:
+        """Make the names in a directory durable."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def free_bytes(self, path: Path) -> int:
+        """Return how much may still be written where `path` is [bytes]."""
+        return shutil.disk_usage(path).free
+
+    def make_dirs(self, path: Path) -> None:
+        """Make a directory and its missing parents, names durable."""
+        if not path.is_dir():
+            self.make_dirs(path.parent)
+            self.make_dir(path)
+            self.sync_dir(path.parent)
+
+    def remove_file(self, path: Path) -> None:
+        """Delete a file for good; that it is gone already is no error."""
+        if path.exists():
+            self.unlink(path)
+            self.sync_dir(path.parent)
+
     def remove_tree(self, path: Path) -> None:
         """Delete a directory; it is renamed first, so that nobody reads it half deleted."""
         hidden = path if path.name.startswith(TEMPORARY_PREFIX) else _temporary(path)
@@ -65,22 +92,9 @@ class Disk:
             self.rename(path, hidden)
         shutil.rmtree(hidden)
 
-    def sync_dir(self, path: Path) -> None:
-        """Make the names in a directory durable."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            self.sync(descriptor)
-        finally:
-            os.close(descriptor)
-
     def write_file(self, path: Path, data: bytes) -> None:
         """Write a new file; its name is durable only after `sync_dir` of its directory."""
-        descriptor = self.open_new(path)
-        try:
-            self.write(descriptor, data)
-            self.sync(descriptor)
-        finally:
-            os.close(descriptor)
+        self._write_parts(path, [data])
 
     def replace_file(self, path: Path, data: bytes) -> None:
         """Put `data` in the place of a file, or make it: the old or the new is there, whole.
@@ -93,8 +107,29 @@ class Disk:
             self.write_file(written, data)
             self.rename(written, path)
         finally:
-            written.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._discard(written)
         self.sync_dir(path.parent)
+
+    def publish_file(self, target: Path, parts: Iterable[bytes]) -> None:
+        """Make file `target`, which must not be there yet; its parts need not fit into memory.
+
+        Raises:
+            OSError: the disk is full or failed; `target` is then not there, as before. So it is
+                when `parts` raises.
+        """
+        written = _temporary(target)
+        published = False
+        try:
+            self._write_parts(written, parts)
+            self.rename(written, target)
+            written = target
+            self.sync_dir(target.parent)
+            published = True
+        finally:
+            if not published:
+                with contextlib.suppress(OSError):
+                    self._discard(written)
 
     def publish_tree(self, target: Path, files: Mapping[str, bytes]) -> None:
         """Make directory `target` with `files` (by relative path, at most one folder deep).
@@ -114,6 +149,19 @@ class Disk:
             with contextlib.suppress(OSError):
                 self.remove_tree(written)
             raise
+
+    def _write_parts(self, path: Path, parts: Iterable[bytes]) -> None:
+        descriptor = self.open_new(path)
+        try:
+            for part in parts:
+                self.write(descriptor, part)
+            self.sync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _discard(self, path: Path) -> None:
+        if path.exists():
+            self.unlink(path)
 
     def _write_tree(self, root: Path, files: Mapping[str, bytes]) -> None:
         self.make_dir(root)
@@ -141,15 +189,6 @@ def read_tree(root: Path) -> dict[str, bytes]:
     }
 
 
-def tree_digest(files: Mapping[str, bytes]) -> str:
-    """Return the sha256 (hex) over names, sizes and bytes of `files`, whatever their order."""
-    digest = hashlib.sha256()
-    for name in sorted(files):
-        digest.update(f"{name}\0{len(files[name])}\0".encode())
-        digest.update(files[name])
-    return digest.hexdigest()
-
-
 def _temporary(target: Path) -> Path:
     return target.parent / f"{TEMPORARY_PREFIX}{target.name}-{time.monotonic_ns()}"
 
@@ -157,4 +196,7 @@ def _temporary(target: Path) -> Path:
 def remove_leftovers(disk: Disk, root: Path) -> None:
     """Delete the unfinished work of processes that died. The caller holds the lock on `root`."""
     for path in root.glob(f"{TEMPORARY_PREFIX}*"):
-        disk.remove_tree(path)
+        if path.is_dir():
+            disk.remove_tree(path)
+        else:
+            disk.unlink(path)

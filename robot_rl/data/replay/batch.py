@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from robot_rl.core.types import Image
-from robot_rl.data.replay.window import IMAGE_FIELDS, Window
+from robot_rl.data.replay.augmentation import Augmentation
+from robot_rl.data.replay.gathering import FIELDS, Images
+from robot_rl.data.replay.window import COLUMNS, Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +21,8 @@ class Batch:
 
     Args:
         observation, next_observation: float32[b, n], packed (`ObservationSpec.pack`), raw units.
-        images, next_images: `{key: uint8[b, h, w, 3]}` RGB.
+        images, next_images: RGB; `{key: uint8[b, h, w, 3]}` as recorded, or, of a sampler with
+            an augmentation, `{key: float32[b, 3, h, w]}` in [0, 1], channels last in memory.
         action: float32[b, d], executed, normalised; of the window's first step.
         base_action, next_base_action: float32[b, d], the base policy's at `observation` and at
             `next_observation`.
@@ -49,16 +52,50 @@ class Batch:
     @classmethod
     def from_window(cls, window: Window) -> Batch:
         """Wrap numpy columns without copying; the window must not be used afterwards."""
-        tensors: dict[str, Any] = {
-            field.name: _tensor(getattr(window, field.name))
-            for field in fields(cls)
-            if field.name not in IMAGE_FIELDS
-        }
-        for name in IMAGE_FIELDS:
-            images: dict[str, Image] = getattr(window, name)
-            tensors[name] = {key: _tensor(image) for key, image in images.items()}
-        return cls(**tensors)
+        return cls(
+            **{name: _tensor(getattr(window, name)) for name in COLUMNS},
+            images=_image_tensors(window.images),
+            next_images=_image_tensors(window.next_images),
+        )
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device; to CUDA through pinned memory, without waiting."""
+        if device.type == self.reward.device.type:
+            return self
+
+        def move(tensor: Tensor) -> Tensor:
+            source = tensor.pin_memory() if device.type == "cuda" else tensor
+            return source.to(device, non_blocking=device.type == "cuda")
+
+        return self._mapped(move)
+
+    def augmented(self, augmentation: Augmentation) -> Batch:
+        """Return the batch with its images uint8[b, h, w, 3] augmented where they are."""
+        changed = augmentation.tensors({name: getattr(self, name) for name in FIELDS})
+        return replace(
+            self,
+            **{
+                name: {key: _channels_first(one) for key, one in images.items()}
+                for name, images in changed.items()
+            },
+        )
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        columns: dict[str, Any] = {name: change(getattr(self, name)) for name in COLUMNS}
+        for name in FIELDS:
+            images: dict[str, Tensor] = getattr(self, name)
+            columns[name] = {key: change(one) for key, one in images.items()}
+        return Batch(**columns)
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:
     return torch.from_numpy(array)  # pyright: ignore[reportUnknownMemberType]
+
+
+def _image_tensors(images: Images) -> dict[str, Tensor]:
+    return {key: _channels_first(_tensor(one)) for key, one in images.items()}
+
+
+def _channels_first(images: Tensor) -> Tensor:
+    """Images that are floats in the order that convolutions expect; the memory stays as it is."""
+    return images.permute(0, 3, 1, 2) if images.is_floating_point() else images

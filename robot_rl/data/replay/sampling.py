@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from robot_rl.core.errors import ConfigError, ContractError
+from robot_rl.data.replay.array_pool import ArrayPool
+from robot_rl.data.replay.augmentation import Augmentation
 from robot_rl.data.replay.batch import Batch
+from robot_rl.data.replay.gathering import ImageGather, PlainGather
 from robot_rl.data.replay.replay_buffer import ReplayBuffer
 from robot_rl.data.replay.window import Window
 
@@ -27,6 +33,9 @@ class Sampler:
         batch_size, n_step: at least 1.
         gamma: discount per step, in (0, 1].
         seed: of the random numbers.
+        augmentation: changes the images of each batch and makes floats of them; None leaves them
+            as they were recorded. Its random numbers are its own and part of `state_dict`.
+        device: where batches go.
 
     Raises:
         ConfigError: if a number is out of its range.
@@ -41,6 +50,9 @@ class Sampler:
         n_step: int,
         gamma: float,
         seed: int,
+        *,
+        augmentation: Augmentation | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
         _check(buffers, shares, batch_size, n_step, gamma)
         self._buffers = tuple(buffers)
@@ -50,6 +62,12 @@ class Sampler:
         self._gamma = gamma
         self._counts: dict[tuple[bool, ...], list[int]] = {}
         self._rng = np.random.Generator(np.random.PCG64(seed))
+        self._cameras = buffers[0].observation.images
+        self._augmentation = augmentation
+        self._device = torch.device(device)
+        self._pool = ArrayPool()
+        if augmentation is not None:
+            augmentation.check(self._cameras)
 
     def sample(self) -> Batch:
         """Return `batch_size` windows.
@@ -57,12 +75,21 @@ class Sampler:
         Raises:
             ContractError: if all buffers are empty.
         """
+        counts, on_cpu = self.counts(), self._device.type == "cpu"
+        augmentation = self._augmentation
+        if augmentation is not None and on_cpu:
+            images = augmentation.gather(self._batch_size, self._cameras, torch.get_num_threads())
+        else:
+            images = PlainGather(self._batch_size, self._cameras, self._pool)
+        ends = np.cumsum(counts).tolist()
         parts = [
-            self._draw(buffer, count)
-            for buffer, count in zip(self._buffers, self.counts(), strict=True)
+            self._draw(buffer, images, end - count, end)
+            for buffer, count, end in zip(self._buffers, counts, ends, strict=True)
             if count
         ]
-        return Batch.from_window(Window.concatenate(parts))
+        batch = Batch.from_window(Window.concatenate(parts, images)).to(self._device)
+        # Bytes travel to a device four times as fast as floats, so it makes its floats itself.
+        return batch if augmentation is None or on_cpu else batch.augmented(augmentation)
 
     def counts(self) -> list[int]:
         """Return how many rows of the next batch come from each buffer.
@@ -72,18 +99,35 @@ class Sampler:
         Raises:
             ContractError: if all buffers are empty.
         """
-        filled = tuple(len(buffer) > 0 for buffer in self._buffers)
+        # Not their lengths: a buffer that once held a step is never empty, but one that is being
+        # added to may be between two steps.
+        filled = tuple(buffer.span[1] > 0 for buffer in self._buffers)
         if filled not in self._counts:
             self._counts[filled] = self._counts_where(filled)
         return self._counts[filled]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of the random numbers, JSON values."""
-        return {"rng": dict(self._rng.bit_generator.state)}
+        """Return the state of all random numbers, JSON values."""
+        state: dict[str, Any] = {"rng": dict(self._rng.bit_generator.state)}
+        if self._augmentation is not None:
+            state["augmentation"] = self._augmentation.state_dict()
+        return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state_dict` was taken."""
+        """Go on where `state_dict` was taken.
+
+        Raises:
+            ConfigError: if one of the two has an augmentation and the other has none.
+        """
+        if ("augmentation" in state) != (self._augmentation is not None):
+            was, now = ("with", "without") if "augmentation" in state else ("without", "with")
+            raise ConfigError(
+                f"sampler: the state is of a run {was} an augmentation, this one is {now}; "
+                "resume with the settings that the run began with"
+            )
         self._rng.bit_generator.state = dict(state["rng"])
+        if self._augmentation is not None:
+            self._augmentation.load_state_dict(state["augmentation"])
 
     def _counts_where(self, filled: tuple[bool, ...]) -> list[int]:
         if not any(filled):
@@ -96,9 +140,27 @@ class Sampler:
         counts[by_remainder[: self._batch_size - counts.sum()]] += 1
         return counts.tolist()
 
-    def _draw(self, buffer: ReplayBuffer, count: int) -> Window:
-        positions = self._rng.integers(0, len(buffer), count)
-        return buffer.windows(positions, self._n_step, self._gamma)
+    def _draw(self, buffer: ReplayBuffer, images: ImageGather, row: int, end: int) -> Window:
+        """Draw the rows from `row` to `end` of a batch.
+
+        Steps that another thread retired while they were read are drawn anew, one by one: the rows
+        then are what is left of them, uniform over what is in the buffer at that time.
+        """
+        steps = self._steps(buffer, end - row)
+        window = buffer.read(steps, self._n_step, self._gamma, images, slice(row, end))
+        while len(torn := np.flatnonzero(~buffer.alive(steps))):
+            steps[torn] = self._steps(buffer, len(torn))
+            again = buffer.read(steps[torn], self._n_step, self._gamma, images, row + torn)
+            window.put(torn, again)
+        return window
+
+    def _steps(self, buffer: ReplayBuffer, count: int) -> NDArray[np.int64]:
+        first, end = buffer.span
+        while first == end:
+            # A buffer of very few steps retires all of them to make room for one.
+            time.sleep(0)
+            first, end = buffer.span
+        return first + self._rng.integers(0, end - first, count)
 
 
 def _check(

@@ -52,21 +52,22 @@ def transition_row(transition: Transition) -> Row:
     return {name: getattr(transition, name) for name in (*ACTION_COLUMNS, *SCALAR_COLUMNS)}
 
 
-def episode_row(episode: Episode, t: int) -> Row:
-    """Return what the columns keep of step `t` of an episode."""
-    is_last = t == len(episode) - 1
+def episode_rows(episode: Episode) -> Row:
+    """Return what the columns keep of all T steps of an episode, arrays [T] or [T, d]."""
+    steps = len(episode)
+    is_last = np.arange(steps) == steps - 1
     return {
-        "action": episode.action[t],
-        "base_action": episode.base_action[t],
-        "next_base_action": episode.base_action[t + 1],
-        "proposed_action": episode.proposed_action[t],
-        "reward": episode.reward[t],
-        "terminated": is_last and episode.terminated,
-        "truncated": is_last and episode.truncated,
-        "source": episode.source[t],
-        "intervention_start": episode.intervention_start[t],
-        "step": t,
-        "policy_version": episode.policy_version[t],
+        "action": episode.action,
+        "base_action": episode.base_action[:-1],
+        "next_base_action": episode.base_action[1:],
+        "proposed_action": episode.proposed_action,
+        "reward": episode.reward,
+        "terminated": is_last & episode.terminated,
+        "truncated": is_last & episode.truncated,
+        "source": episode.source,
+        "intervention_start": episode.intervention_start,
+        "step": np.arange(steps),
+        "policy_version": episode.policy_version,
     }
 
 
@@ -84,3 +85,24 @@ def check_row(row: Mapping[str, Any], action_dim: int) -> None:
             )
     if not np.isfinite(row["reward"]):
         raise ContractError(f"step {row['step']}: reward is {row['reward']}, expected a number")
+
+
+def check_rows(rows: Mapping[str, Any], action_dim: int) -> None:
+    """Check the rows of an episode as `check_row` checks one.
+
+    Raises:
+        ContractError: naming the first step that is wrong, and the column.
+    """
+    for name in ACTION_COLUMNS:
+        shape: tuple[int, ...] = rows[name].shape
+        if shape[1:] != (action_dim,):
+            raise ContractError(
+                f"{name} is {list(shape)}, expected {action_dim} numbers for each step"
+            )
+    for name in (*ACTION_COLUMNS, "reward"):
+        finite = np.isfinite(rows[name]).reshape(len(rows["step"]), -1).all(axis=1)
+        if not finite.all():
+            step = int(np.argmin(finite))
+            raise ContractError(
+                f"step {step}: {name} is {rows[name][step]}, expected finite numbers"
+            )

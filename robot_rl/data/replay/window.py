@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robot_rl.core.types import Image, Vector
+from robot_rl.core.types import Vector
+from robot_rl.data.replay.gathering import FIELDS, ImageGather, Images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +19,6 @@ class Window:
 
     observation: Vector
     next_observation: Vector
-    images: dict[str, Image]
-    next_images: dict[str, Image]
     action: Vector
     base_action: Vector
     next_base_action: Vector
@@ -28,22 +27,22 @@ class Window:
     discount: Vector
     human: NDArray[np.bool_]
     offline: NDArray[np.bool_]
+    images: Images = field(default_factory=lambda: Images())
+    next_images: Images = field(default_factory=lambda: Images())
+
+    def put(self, rows: NDArray[np.int64], other: Window) -> None:
+        """Overwrite `rows`, images excepted, with those of another window."""
+        for name in COLUMNS:
+            getattr(self, name)[rows] = getattr(other, name)
 
     @classmethod
-    def concatenate(cls, parts: Sequence[Window]) -> Window:
-        """Put windows of several buffers one after the other."""
-        if len(parts) == 1:
-            return parts[0]
+    def concatenate(cls, parts: Sequence[Window], images: ImageGather) -> Window:
+        """Put windows of several buffers one after the other; the images are of all of them."""
         joined: dict[str, Any] = {
-            field.name: np.concatenate([getattr(part, field.name) for part in parts])
-            for field in fields(cls)
-            if field.name not in IMAGE_FIELDS
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS
         }
-        for name in IMAGE_FIELDS:
-            images: list[dict[str, Image]] = [getattr(part, name) for part in parts]
-            joined[name] = {key: np.concatenate([i[key] for i in images]) for key in images[0]}
-        return cls(**joined)
+        return cls(**joined, **dict[str, Any](images.arrays))
 
 
-IMAGE_FIELDS = ("images", "next_images")
-"""Fields that are one array per camera."""
+COLUMNS = tuple(f.name for f in fields(Window) if f.name not in FIELDS)
+"""Fields that are one array."""

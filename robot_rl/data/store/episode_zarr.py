@@ -1,110 +1,245 @@
-"""An `Episode` as the files of one zarr 3 group, and back. `episode_store` keeps the files."""
+"""An `Episode` as the members of one zarr 3 group, and back. What holds them is not known here."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from enum import IntEnum
 from typing import Any
+
+import msgspec
+from numpy.typing import NDArray
 
 from robot_rl.core.episode import OBSERVATION_COLUMNS, STEP_COLUMNS, Episode, EpisodeMetadata
 from robot_rl.core.errors import ContractError, StorageError
-from robot_rl.core.spec import ObservationSpec
-from robot_rl.core.types import Outcome
+from robot_rl.core.recording import RecordingSpec
+from robot_rl.core.types import GateReason, Outcome, Source
+from robot_rl.data.store.episode_zip import Archive
 from robot_rl.data.store.zarr_columns import (
+    ATTRIBUTES,
+    Column,
+    check_column,
     decode_attributes,
     decode_column,
+    decode_leading_rows,
     encode_column,
     encode_group,
 )
 
-SCHEMA = 1
-"""Version of the layout below; a reader refuses any other."""
 IMAGE_ROWS = 32
 """Frames in one chunk of an image column."""
-COLUMN_UNITS = {
-    "stamps_ns": "ns",
-    "ages_s": "s",
-    "inference_s": "s",
-    "lateness_s": "s",
-    "action": "normalised",
-    "base_action": "normalised",
-    "proposed_action": "normalised",
+ACTION_COLUMNS = ("action", "base_action", "proposed_action")
+COLUMN_UNITS = {"stamps_ns": "ns", "ages_s": "s", "inference_s": "s", "lateness_s": "s"}
+COLUMN_VALUES: Mapping[str, type[IntEnum]] = {"source": Source, "gate_reason": GateReason}
+COLUMN_DTYPES = {
+    "stamps_ns": "int64",
+    "policy_version": "int64",
+    "source": "uint8",
+    "gate_reason": "uint8",
+    "intervention_start": "bool",
 }
+"""Those that are not float32."""
 
 
-def encode_episode(
-    episode: Episode, observation: ObservationSpec | None = None
-) -> dict[str, bytes]:
-    """Return the files of the group: one array a column, attributes for the rest.
+def columns_of(spec: RecordingSpec, steps: int) -> list[Column]:
+    """Return the columns of an episode of so many steps, in their order: images last."""
+    observation, instants = spec.task.observation, steps + 1
+    columns = [_column(name, spec, steps) for name in STEP_COLUMNS]
+    columns += [_column(name, spec, instants) for name in OBSERVATION_COLUMNS]
+    for key, vector in observation.vectors.items():
+        attributes = {"unit": vector.unit, "frame": vector.frame, "names": list(vector.names)}
+        shape = (instants, vector.size)
+        columns.append(
+            Column(name=key, dtype="float32", shape=shape, rows=instants, attributes=attributes)
+        )
+    for key, image in observation.images.items():
+        attributes = {"layout": "t h w rgb"}
+        shape = (instants, image.height, image.width, 3)
+        columns.append(
+            Column(name=key, dtype="uint8", shape=shape, rows=IMAGE_ROWS, attributes=attributes)
+        )
+    return columns
 
-    Args:
-        episode: what to write.
-        observation: gives the vectors' units, frames and element names to their attributes.
+
+def member_names(spec: RecordingSpec, steps: int) -> list[str]:
+    """Return the names of the members that an episode of so many steps has, in their order."""
+    return [ATTRIBUTES, *(name for c in columns_of(spec, steps) for name in c.members())]
+
+
+def check_episode(episode: Episode, spec: RecordingSpec) -> None:
+    """Refuse an episode whose columns are not those of the spec.
 
     Raises:
-        ContractError: if a vector or image has the name of a column.
+        ContractError: naming column, got and expected.
     """
-    columns: dict[str, Any] = {
-        name: getattr(episode, name) for name in (*STEP_COLUMNS, *OBSERVATION_COLUMNS)
-    }
-    for key in (*episode.vectors, *episode.images):
-        if key in columns or "/" in key or key.startswith("."):
+    title = f"episode {episode.episode_id!r}"
+    keys = [*spec.task.observation.vectors, *spec.task.observation.images]
+    for key in keys:
+        if key in (*STEP_COLUMNS, *OBSERVATION_COLUMNS) or "/" in key or key.startswith("."):
             raise ContractError(f"{key!r} cannot name a column: it is taken or not a file name")
-    files = encode_group(_attributes(episode))
-    for name, column in columns.items():
-        attributes = {"unit": COLUMN_UNITS[name]} if name in COLUMN_UNITS else {}
-        files |= encode_column(name, column, attributes, len(column))
-    for key, column in episode.vectors.items():
-        files |= encode_column(key, column, _vector_attributes(key, observation), len(column))
-    for key, column in episode.images.items():
-        files |= encode_column(key, column, {"layout": "t h w rgb"}, IMAGE_ROWS)
-    return files
+    got = {*episode.vectors, *episode.images}
+    if got != {*keys}:
+        raise ContractError(f"{title} has {sorted(got)}, its spec {sorted(keys)}")
+    for column in columns_of(spec, len(episode)):
+        array = _array(episode, column.name)
+        if array.shape != column.shape or array.dtype.name != column.dtype:
+            raise ContractError(
+                f"{title}, column {column.name!r}: got {array.dtype}{list(array.shape)}, "
+                f"expected {column.dtype}{list(column.shape)}"
+            )
 
 
-def decode_episode(files: Mapping[str, bytes]) -> Episode:
-    """Turn the files of a group back into the episode.
+def episode_members(episode: Episode, spec: RecordingSpec) -> Iterator[tuple[str, bytes]]:
+    """Yield the members of the group: its attributes, the small columns, then the images.
+
+    The episode is one that `check_episode` lets pass.
 
     Raises:
-        StorageError: if the layout is of another version, or attributes or columns are missing.
-        ContractError: if the columns disagree in length.
+        ContractError: if the metadata are not JSON values.
     """
-    attributes = decode_attributes(files)
-    if attributes.get("schema") != SCHEMA:
-        raise StorageError(
-            f"episode has schema {attributes.get('schema')!r}, this version reads {SCHEMA}"
-        )
-    columns = {name: decode_column(name, files) for name in (*STEP_COLUMNS, *OBSERVATION_COLUMNS)}
+    yield encode_group(_attributes(episode, spec))
+    for column in columns_of(spec, len(episode)):
+        yield from encode_column(column, _array(episode, column.name))
+
+
+def decode_spec(archive: Archive) -> RecordingSpec:
+    """Return the spec under which the episode in a file was recorded.
+
+    Raises:
+        StorageError: if there is none, or the layout is of another version.
+    """
     try:
-        return Episode(
-            episode_id=attributes["episode_id"],
-            metadata=EpisodeMetadata(**attributes["metadata"]),
-            outcome=Outcome[attributes["outcome"]],
-            terminated=attributes["terminated"],
-            truncated=attributes["truncated"],
-            vectors={key: decode_column(key, files) for key in attributes["vectors"]},
-            images={key: decode_column(key, files) for key in attributes["images"]},
-            **columns,
-        )
-    except (KeyError, TypeError) as error:
-        raise StorageError(f"episode attributes are incomplete: {error}") from error
+        return RecordingSpec.from_json(decode_attributes(archive)["spec"])
+    except (KeyError, ContractError) as error:
+        raise StorageError(f"{archive.title} has no spec: {error}") from error
 
 
-def _attributes(episode: Episode) -> dict[str, Any]:
+def check_members(archive: Archive, spec: RecordingSpec) -> tuple[str, int]:
+    """Refuse a file that holds no episode of the spec, reading nothing of its columns.
+
+    Returns the id and the number of steps that it tells.
+
+    Raises:
+        StorageError: if the layout is of another version, or attributes or columns are missing or
+            not what they are to be.
+    """
+    facts, steps = _facts(archive, spec)
+    for column in columns_of(spec, steps):
+        check_column(column, archive)
+    return facts["episode_id"], steps
+
+
+def decode_episode(archive: Archive, spec: RecordingSpec) -> Episode:
+    """Turn the members of a group back into the episode.
+
+    Raises:
+        StorageError: as `check_members`.
+    """
+    facts, steps = _facts(archive, spec)
+    arrays = {c.name: decode_column(c, archive) for c in columns_of(spec, steps)}
+    return _episode(facts, spec, arrays.__getitem__)
+
+
+def decode_prefix(archive: Archive, spec: RecordingSpec) -> Episode | None:
+    """Return as many steps as `archive`, whose damaged members are left out, has whole.
+
+    Cut short, the episode is truncated with unknown outcome; whole, it is as it was. None if not
+    even one step, or not what must be known of the episode, is left.
+    """
+    images = spec.task.observation.images
+    try:
+        facts, steps = _facts(archive, spec)
+        arrays = {
+            c.name: (decode_leading_rows if c.name in images else decode_column)(c, archive)
+            for c in columns_of(spec, steps)
+        }
+    except StorageError:
+        return None
+    left = min([steps, *(len(arrays[key]) - 1 for key in images)])
+    if left < 1:
+        return None
+    if left < steps:
+        cut = dataclasses.replace(facts["metadata"], interrupted=True)
+        facts |= {"metadata": cut, "outcome": Outcome.UNKNOWN}
+        facts |= {"terminated": False, "truncated": True}
+    return _episode(
+        facts, spec, lambda name: arrays[name][: left if name in STEP_COLUMNS else left + 1]
+    )
+
+
+def _column(name: str, spec: RecordingSpec, rows: int) -> Column:
+    attributes: dict[str, Any] = {}
+    if name in COLUMN_VALUES:
+        attributes["values"] = {member.name: member.value for member in COLUMN_VALUES[name]}
+    elif name in ACTION_COLUMNS:
+        attributes |= {"unit": "normalised", "names": list(spec.task.action.names)}
+    elif name in COLUMN_UNITS:
+        attributes["unit"] = COLUMN_UNITS[name]
+    return Column(
+        name=name,
+        dtype=COLUMN_DTYPES.get(name, "float32"),
+        shape=(rows, spec.task.action.size) if name in ACTION_COLUMNS else (rows,),
+        rows=rows,
+        attributes=attributes,
+    )
+
+
+def _array(episode: Episode, name: str) -> NDArray[Any]:
+    if name in episode.vectors:
+        return episode.vectors[name]
+    return episode.images[name] if name in episode.images else getattr(episode, name)
+
+
+def _episode(
+    facts: Mapping[str, Any], spec: RecordingSpec, array: Callable[[str], NDArray[Any]]
+) -> Episode:
+    return Episode(
+        vectors={key: array(key) for key in spec.task.observation.vectors},
+        images={key: array(key) for key in spec.task.observation.images},
+        **{name: array(name) for name in (*STEP_COLUMNS, *OBSERVATION_COLUMNS)},
+        **facts,
+    )
+
+
+def _attributes(episode: Episode, spec: RecordingSpec) -> dict[str, Any]:
+    names = [field.name for field in dataclasses.fields(EpisodeMetadata)]
+    metadata = {name: getattr(episode.metadata, name) for name in names}
     return {
-        "schema": SCHEMA,
+        "spec": spec.to_json(),
         "episode_id": episode.episode_id,
         "steps": len(episode),
         "outcome": episode.outcome.name,
         "terminated": bool(episode.terminated),
         "truncated": bool(episode.truncated),
-        "vectors": list(episode.vectors),
-        "images": list(episode.images),
-        "metadata": dataclasses.asdict(episode.metadata),
+        "metadata": {**metadata, "limits": dict(episode.metadata.limits)},
     }
 
 
-def _vector_attributes(key: str, observation: ObservationSpec | None) -> dict[str, Any]:
-    if observation is None or key not in observation.vectors:
-        return {}
-    spec = observation.vectors[key]
-    return {"unit": spec.unit, "frame": spec.frame, "names": list(spec.names)}
+def _facts(archive: Archive, spec: RecordingSpec) -> tuple[dict[str, Any], int]:
+    """Return the fields of an episode that are not columns, and its number of steps."""
+    differences = decode_spec(archive).differences(spec)
+    if differences:
+        raise StorageError(f"{archive.title} is of another recording: {'; '.join(differences)}")
+    attributes = decode_attributes(archive)
+    try:
+        told = msgspec.convert(attributes, type=_Told)
+        facts = {
+            "episode_id": told.episode_id,
+            "metadata": msgspec.convert(attributes["metadata"], type=EpisodeMetadata),
+            "outcome": Outcome[attributes["outcome"]],
+            "terminated": told.terminated,
+            "truncated": told.truncated,
+        }
+    except (KeyError, TypeError, msgspec.ValidationError) as error:
+        raise StorageError(f"{archive.title}: its attributes are not whole: {error!r}") from error
+    if told.steps < 1:
+        raise StorageError(f"{archive.title}: got {told.steps} steps, expected at least 1")
+    return facts, told.steps
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    episode_id: str
+    steps: int
+    terminated: bool
+    truncated: bool

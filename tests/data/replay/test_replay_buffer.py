@@ -167,8 +167,9 @@ def test_a_full_buffer_keeps_the_newest_steps(make_buffer, make_episode):
     for episode in range(4):
         buffer.add_episode(make_episode(6, episode=episode))
 
-    assert len(buffer) == 10
-    assert buffer.column("step").tolist() == [2, 3, 4, 5, 0, 1, 2, 3, 4, 5]
+    # Room for 10 + 10 // 32 + 1 = 11 frames: seven of the last episode, four of the one before.
+    assert len(buffer) == 9
+    assert buffer.column("step").tolist() == [3, 4, 5, 0, 1, 2, 3, 4, 5]
     assert buffer.state["episodes"] == ["episode-2", "episode-3"]
 
 
@@ -251,12 +252,47 @@ def test_eviction_never_leaves_a_step_without_its_frames(
             )
 
 
-def test_unbroken_episodes_of_four_steps_use_the_whole_capacity(make_buffer, make_episode):
-    buffer = make_buffer(capacity=20)
-    for episode in range(20):
-        buffer.add_episode(make_episode(4, episode=episode))
+def test_unbroken_episodes_of_32_steps_use_the_whole_capacity(make_buffer, make_episode):
+    buffer = make_buffer(capacity=96)
+    for episode in range(7):
+        buffer.add_episode(make_episode(32, episode=episode))
+        assert len(buffer) == min(96, 32 * (episode + 1))
 
-    assert len(buffer) == 20
+
+def test_memory_of_a_transition_is_one_frame_and_five_percent(make_buffer):
+    # One frame: 2 x 3 pixels of 3 bytes and 3 floats; 96 + 3 + 1 frames for 96 steps.
+    buffer = make_buffer(capacity=96, images=True)
+    steps = sum(column.nbytes for column in buffer._columns.values())
+
+    assert buffer.nbytes - steps == 100 * (18 + 12)
+    assert (96 + 96 // 32 + 1) / 96 < 1.05
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 30), st.booleans()), min_size=1, max_size=6),
+    st.integers(1, 20),
+)
+def test_bulk_insertion_equals_insertion_step_by_step(
+    make_buffer, make_episode, episodes, capacity
+):
+    bulk, single = (make_buffer(capacity=capacity, images=True) for _ in range(2))
+    for number, (steps, terminated) in enumerate(episodes):
+        episode = make_episode(steps, episode=number, terminated=terminated)
+        bulk.add_episode(episode)
+        for transition in episode.transitions():
+            single.add(transition)
+
+    assert bulk.state == single.state
+    for name in bulk._columns:
+        # The oldest step's own link leads to a step that is gone.
+        start = 1 if name == "continues" else 0
+        np.testing.assert_array_equal(
+            bulk.column(name)[start:], single.column(name)[start:], err_msg=name
+        )
+    mine, theirs = all_windows(bulk, 3), all_windows(single, 3)
+    np.testing.assert_array_equal(mine.images[CAMERA], theirs.images[CAMERA])
+    np.testing.assert_array_equal(mine.next_images[CAMERA], theirs.next_images[CAMERA])
 
 
 def test_not_a_number_is_refused_and_nothing_is_added(make_buffer, make_transitions):

@@ -18,8 +18,8 @@ from robot_rl.data.store.episode_store import EpisodeStore
 KILLS = 15
 
 
-def write_until_killed(path: Path, build_episode, contract: str, acknowledge: int) -> None:
-    with EpisodeStore(path, contract) as store:
+def write_until_killed(path: Path, build_episode, spec, acknowledge: int) -> None:
+    with EpisodeStore(path, spec) as store:
         number = len(store) + 1_000 * (1 + len(store.orphans))
         while True:
             number += 1
@@ -34,7 +34,8 @@ def main() -> None:
         acknowledged, acknowledge = os.pipe()
         writer = os.fork()
         if writer == 0:
-            write_until_killed(path, builders["build_episode"], builders["CONTRACT"], acknowledge)
+            spec = builders["build_recording_spec"]()
+            write_until_killed(path, builders["build_episode"], spec, acknowledge)
         os.close(acknowledge)
         with os.fdopen(acknowledged) as lines:
             sys.stdout.write(lines.readline())

@@ -1,0 +1,1 @@
+"""LeRobotDataset v3: written, read, examined and repaired."""

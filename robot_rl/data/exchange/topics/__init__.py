@@ -1,0 +1,1 @@
+"""From recorded topics to episodes, whatever file they were recorded in."""

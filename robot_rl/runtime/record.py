@@ -1,0 +1,40 @@
+"""An episode that is run and kept: every step is in the log while it runs, the whole in the store.
+
+Used wherever episodes are learned from. Judging and evaluation, whose episodes only count, do not.
+"""
+
+from __future__ import annotations
+
+from robot_rl.core.episode import Episode, EpisodeMetadata
+from robot_rl.core.types import Transition
+from robot_rl.data.store.episode_store import EpisodeStore
+from robot_rl.runtime.rollout import OnStep, Rollout
+
+
+def record_episode(
+    rollout: Rollout,
+    store: EpisodeStore,
+    episode_id: str,
+    seed: int,
+    metadata: EpisodeMetadata,
+    on_step: OnStep = lambda _: None,
+) -> Episode:
+    """Run one episode and save it; when this returns it survives a kill and a loss of power.
+
+    If it does not return, the steps so far are in the log, and the next one to open the store
+    finds them there as an interrupted episode. `on_step` is called with every transition after
+    it was handed to the log.
+
+    Raises:
+        StorageError: if the disk is too full for an episode, or fails while it runs.
+        GateStopError, HardwareError: as `Rollout.run`.
+    """
+    with store.record(episode_id, metadata) as recording:
+
+        def record(transition: Transition) -> None:
+            recording.add(transition)
+            on_step(transition)
+
+        episode = rollout.run(episode_id, seed, metadata, record)
+        recording.seal(episode)
+    return episode
