@@ -44,7 +44,10 @@ class RecordingSpec:
         mine, theirs = self.task.observation, other.task.observation
         lines += _differ_by_key("vector", mine.vectors, theirs.vectors)
         lines += _differ_by_key("camera", mine.images, theirs.images)
-        return lines or [*_differ("order of vectors", [*mine.vectors], [*theirs.vectors])]
+        return lines or [
+            *_differ("order of vectors", [*mine.vectors], [*theirs.vectors]),
+            *_differ("order of cameras", [*mine.images], [*theirs.images]),
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values from which `from_json` makes an equal spec."""

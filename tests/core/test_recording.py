@@ -14,7 +14,10 @@ OBSERVATION = ObservationSpec(
         "observation.state": VectorSpec(names=("q0", "q1"), unit="rad"),
         "observation.wrench": VectorSpec(names=("fx",), unit="N", frame="tcp"),
     },
-    images={"observation.images.wrist": ImageSpec(height=4, width=6)},
+    images={
+        "observation.images.wrist": ImageSpec(height=4, width=6),
+        "observation.images.scene": ImageSpec(height=4, width=6),
+    },
 )
 ACTION = ActionSpec(kind="tcp_delta", names=("x", "y"), scale=(0.01, 0.02), period_s=0.1)
 SPEC = RecordingSpec(
@@ -67,9 +70,14 @@ def test_horizon_and_instruction_keep_nothing_apart():
             with_vector(frame="base"),
             "vector 'observation.wrench', frame: 'tcp' here, 'base' there",
         ),
-        (with_images({}), "camera 'observation.images.wrist' is only here"),
         (
-            with_images({"observation.images.wrist": ImageSpec(height=8, width=6)}),
+            with_images({"observation.images.scene": ImageSpec(height=4, width=6)}),
+            "camera 'observation.images.wrist' is only here",
+        ),
+        (
+            with_images(
+                {**OBSERVATION.images, "observation.images.wrist": ImageSpec(height=8, width=6)}
+            ),
             "camera 'observation.images.wrist', height: 4 here, 8 there",
         ),
         (
@@ -80,6 +88,11 @@ def test_horizon_and_instruction_keep_nothing_apart():
             ),
             "order of vectors: ['observation.state', 'observation.wrench'] here, "
             "['observation.wrench', 'observation.state'] there",
+        ),
+        (
+            with_images(dict(reversed(OBSERVATION.images.items()))),
+            "order of cameras: ['observation.images.wrist', 'observation.images.scene'] here, "
+            "['observation.images.scene', 'observation.images.wrist'] there",
         ),
     ],
 )

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from robot_rl.core.errors import RobotRlError
-from robot_rl.data.store import doctor
 from robot_rl.data.store.episode_reader import EpisodeReader
 from robot_rl.data.store.episode_store import EpisodeStore
+from robot_rl.data.store.repair import doctor
 
 MEMORY = 512 << 20
 SECONDS = 4

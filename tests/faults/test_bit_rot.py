@@ -11,9 +11,9 @@ import pytest
 from oracle import look
 
 from robot_rl.core.errors import StorageError
-from robot_rl.data.store import doctor
 from robot_rl.data.store.episode_reader import EpisodeReader
 from robot_rl.data.store.episode_store import EpisodeStore
+from robot_rl.data.store.repair import doctor
 
 EPISODES = 3
 

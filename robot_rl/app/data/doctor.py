@@ -13,7 +13,7 @@ from robot_rl.app.data.terminal import Terminal, count_text
 from robot_rl.core.errors import ConfigError
 from robot_rl.data.exchange.lerobot.doctor import examine_lerobot, repair_lerobot
 from robot_rl.data.finding import Finding
-from robot_rl.data.store.doctor import examine, repair
+from robot_rl.data.store.repair.doctor import examine, repair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,15 +13,15 @@ from robot_rl.core.episode import Episode
 from robot_rl.core.errors import ContractError, StorageError, did_you_mean
 from robot_rl.core.recording import RecordingSpec
 from robot_rl.core.types import Outcome
-from robot_rl.data.store.episode_zarr import decode_episode
-from robot_rl.data.store.episode_zip import Archive
-from robot_rl.data.store.inspection import same_episode, same_label
+from robot_rl.data.store.format.episode_zarr import decode_episode
+from robot_rl.data.store.format.episode_zip import Archive
+from robot_rl.data.store.format.label_zarr import decode_label
+from robot_rl.data.store.format.stored_file import is_intact, read_stored
 from robot_rl.data.store.journal import Journal
 from robot_rl.data.store.label import Label
-from robot_rl.data.store.label_zarr import decode_label
 from robot_rl.data.store.layout import Layout
 from robot_rl.data.store.manifest import Entry, LabelEntry, Manifest
-from robot_rl.data.store.stored_file import is_intact, read_stored
+from robot_rl.data.store.repair.inspection import same_episode, same_label
 
 
 class EpisodeReader:
@@ -192,8 +192,6 @@ def check_spec(path: Path, here: RecordingSpec, wanted: RecordingSpec) -> None:
         ContractError: naming every difference.
     """
     differences = here.differences(wanted)
-    if not differences and here.contract != wanted.contract:
-        differences = [f"contract: {here.contract!r} here, {wanted.contract!r} there"]
     if differences:
         raise ContractError(
             f"{path} holds other recordings than these ('here' is the store): "

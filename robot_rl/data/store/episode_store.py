@@ -23,10 +23,11 @@ from robot_rl.core.recording import RecordingSpec
 from robot_rl.data.disk.durable import Disk
 from robot_rl.data.log.episode_log import EpisodeLog
 from robot_rl.data.store.episode_reader import EpisodeReader
-from robot_rl.data.store.episode_zarr import check_episode, episode_members
+from robot_rl.data.store.format.episode_zarr import check_episode, episode_members
+from robot_rl.data.store.format.label_zarr import check_label, label_members
+from robot_rl.data.store.format.stored_file import publish
 from robot_rl.data.store.journal import JournalWriter, start_journal
 from robot_rl.data.store.label import Label
-from robot_rl.data.store.label_zarr import check_label, label_members
 from robot_rl.data.store.layout import Layout, is_episode_id, require_room, require_store
 from robot_rl.data.store.lock import take_lock
 from robot_rl.data.store.manifest import (
@@ -45,7 +46,6 @@ from robot_rl.data.store.recovery import (
     sync_names,
     tidy,
 )
-from robot_rl.data.store.stored_file import publish
 
 _LOG = logging.getLogger(__name__)
 

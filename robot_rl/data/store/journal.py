@@ -18,9 +18,9 @@ from typing import Any, Self, cast
 from robot_rl.core.errors import ContractError, StorageError
 from robot_rl.core.recording import RecordingSpec
 from robot_rl.data.disk.durable import Disk
+from robot_rl.data.store.format.zarr_columns import SCHEMA, check_schema
 from robot_rl.data.store.layout import Layout, require_store
 from robot_rl.data.store.manifest import Manifest, Record
-from robot_rl.data.store.zarr_columns import SCHEMA, check_schema
 
 _LOG = logging.getLogger(__name__)
 _CRC = b',"crc32":"%08x"}'

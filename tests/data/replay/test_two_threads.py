@@ -107,32 +107,31 @@ def reward_of(number: np.ndarray, length: np.ndarray) -> np.ndarray:
     )
 
 
-def sample_while_adding(buffer, *, seconds, n_step=3, augmentation=None, enough=None):
+def sample_while_adding(buffer, *, until, seconds=30, n_step=3, augmentation=None):
     """Sample from a buffer that a thread adds to as fast as it can; return what was found."""
     stream = transitions()
     for _ in range(buffer.capacity):
         buffer.add(next(stream))
     stop = threading.Event()
 
-    def write() -> int:
-        added = 0
+    def write() -> None:
         while not stop.is_set():
             buffer.add(next(stream))
-            added += 1
-        return added
 
     sampler = Sampler([buffer], [1.0], 64, n_step, 0.5, 0, augmentation=augmentation)
-    batches, wrong, deadline = 0, 0, time.monotonic() + seconds
+    found = SimpleNamespace(batches=0, added=0, wrong=0)
+    deadline = time.monotonic() + seconds
     with ThreadPoolExecutor(1) as pool:
         writer = pool.submit(write)
         try:
-            while time.monotonic() < deadline and not (enough and wrong >= enough):
-                wrong += int(wrong_rows(sampler.sample(), n_step).sum())
-                batches += 1
+            while time.monotonic() < deadline and not until(found):
+                found.wrong += int(wrong_rows(sampler.sample(), n_step).sum())
+                found.batches += 1
+                found.added = buffer.span[1] - buffer.capacity
         finally:
             stop.set()
-        added = writer.result()
-    return SimpleNamespace(batches=batches, added=added, wrong=wrong)
+        writer.result()
+    return found
 
 
 @pytest.mark.parametrize("augmented", [False, True])
@@ -141,23 +140,25 @@ def test_no_sample_is_torn_or_mixed(capacity, augmented):
     augmentation = AugmentationConfig().build(0) if augmented else None
 
     found = sample_while_adding(
-        ReplayBuffer(capacity, SPEC, 2), seconds=0.7, augmentation=augmentation
+        ReplayBuffer(capacity, SPEC, 2),
+        until=lambda so_far: so_far.batches >= 25 and so_far.added >= 500,
+        augmentation=augmentation,
     )
 
     assert found.wrong == 0
-    assert found.batches >= 3
-    assert found.added >= 20 * min(capacity, 8)
+    assert found.batches >= 25
+    assert found.added >= 500
 
 
 def test_samples_are_torn_where_nobody_checks():
-    found = sample_while_adding(Blind(8, SPEC, 2), seconds=20, enough=1)
+    found = sample_while_adding(Blind(8, SPEC, 2), until=lambda so_far: so_far.wrong)
 
     assert found.wrong >= 1
 
 
 @pytest.mark.slow
 def test_no_sample_is_torn_in_a_minute():
-    found = sample_while_adding(ReplayBuffer(16, SPEC, 2), seconds=60)
+    found = sample_while_adding(ReplayBuffer(16, SPEC, 2), until=lambda _: False, seconds=60)
 
     assert found.wrong == 0
     assert found.added > 10_000

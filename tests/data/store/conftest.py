@@ -12,7 +12,7 @@ import pytest
 from robot_rl.core.episode import Episode
 from robot_rl.data.disk.failing_disk import FailingDisk
 from robot_rl.data.store.episode_store import EpisodeStore
-from robot_rl.data.store.episode_zarr import episode_members
+from robot_rl.data.store.format.episode_zarr import episode_members
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from robot_rl.core.errors import StorageError
 from robot_rl.data.disk.failing_disk import FailingDisk
-from robot_rl.data.store.doctor import examine
 from robot_rl.data.store.episode_reader import EpisodeReader
 from robot_rl.data.store.episode_store import EpisodeStore
 from robot_rl.data.store.label import Label
+from robot_rl.data.store.repair.doctor import examine
 
 
 def label(version: int, name: str = "score") -> Label:

@@ -7,9 +7,9 @@ import os
 import pytest
 
 from robot_rl.core.errors import StorageError
-from robot_rl.data.store.doctor import examine
 from robot_rl.data.store.episode_reader import EpisodeReader
 from robot_rl.data.store.episode_store import EpisodeStore
+from robot_rl.data.store.repair.doctor import examine
 
 
 def nothing(path):

@@ -23,7 +23,7 @@ from robot_rl.data.exchange.lerobot import stats
 from robot_rl.data.exchange.lerobot.library import library
 from robot_rl.data.exchange.lerobot.sidecar import SidecarWriter, encode_png
 from robot_rl.data.exchange.lerobot.video import MAX_FILE_S, VideoWriter
-from robot_rl.data.store.episode_zarr import check_episode
+from robot_rl.data.store.format.episode_zarr import check_episode
 
 _MAX_DATA_MB = 100
 _MAX_VIDEO_MB = 200

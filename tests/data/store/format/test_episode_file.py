@@ -19,7 +19,7 @@ from robot_rl.core.errors import StorageError
 from robot_rl.core.recording import RecordingSpec
 from robot_rl.core.spec import ActionSpec, ImageSpec, ObservationSpec, TaskSpec, VectorSpec
 from robot_rl.core.types import Outcome
-from robot_rl.data.store.episode_zarr import (
+from robot_rl.data.store.format.episode_zarr import (
     COLUMN_DTYPES,
     check_episode,
     decode_episode,
@@ -27,7 +27,7 @@ from robot_rl.data.store.episode_zarr import (
     episode_members,
     member_names,
 )
-from robot_rl.data.store.episode_zip import (
+from robot_rl.data.store.format.episode_zip import (
     Archive,
     in_blocks,
     listed_members,

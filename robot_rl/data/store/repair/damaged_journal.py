@@ -10,8 +10,10 @@ from robot_rl.core.episode import Episode
 from robot_rl.core.errors import StorageError
 from robot_rl.core.recording import RecordingSpec
 from robot_rl.data.disk.durable import Disk
-from robot_rl.data.store.episode_zarr import decode_episode, decode_spec, member_names
-from robot_rl.data.store.episode_zip import Archive, sound_members
+from robot_rl.data.store.format.episode_zarr import decode_episode, decode_spec, member_names
+from robot_rl.data.store.format.episode_zip import Archive, sound_members
+from robot_rl.data.store.format.label_zarr import decode_label
+from robot_rl.data.store.format.stored_file import digest_of_file
 from robot_rl.data.store.journal import (
     encode_line,
     header_record,
@@ -20,11 +22,9 @@ from robot_rl.data.store.journal import (
     spec_of,
     whole_lines,
 )
-from robot_rl.data.store.label_zarr import decode_label
 from robot_rl.data.store.layout import SUFFIX, Layout
 from robot_rl.data.store.manifest import Entry, LabelEntry, Manifest, Record
 from robot_rl.data.store.recovery import label_folders, label_key
-from robot_rl.data.store.stored_file import digest_of_file
 
 _LOG = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from robot_rl.core.errors import StorageError
 from robot_rl.core.recording import RecordingSpec
-from robot_rl.data.store.episode_zarr import check_members, member_names
-from robot_rl.data.store.episode_zip import Archive, listed_members, sound_members
-from robot_rl.data.store.label_zarr import decode_label
+from robot_rl.data.store.format.episode_zarr import check_members, member_names
+from robot_rl.data.store.format.episode_zip import Archive, listed_members, sound_members
+from robot_rl.data.store.format.label_zarr import decode_label
+from robot_rl.data.store.format.stored_file import is_intact
 from robot_rl.data.store.manifest import Entry, LabelEntry
-from robot_rl.data.store.stored_file import is_intact
 
 
 def episode_problem(path: Path, entry: Entry, spec: RecordingSpec | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from robot_rl.core.errors import StorageError
 from robot_rl.data.disk.durable import Disk
-from robot_rl.data.store.episode_zip import Archive, in_blocks, listed_members, zip_stream
+from robot_rl.data.store.format.episode_zip import Archive, in_blocks, listed_members, zip_stream
 
 
 def publish(disk: Disk, target: Path, members: Iterable[tuple[str, bytes]]) -> tuple[int, str]:

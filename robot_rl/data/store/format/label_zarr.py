@@ -9,10 +9,8 @@ from typing import Any
 import msgspec
 
 from robot_rl.core.errors import ContractError, StorageError
-from robot_rl.data.store.episode_zip import Archive
-from robot_rl.data.store.label import Label
-from robot_rl.data.store.layout import is_label_name
-from robot_rl.data.store.zarr_columns import (
+from robot_rl.data.store.format.episode_zip import Archive
+from robot_rl.data.store.format.zarr_columns import (
     DTYPES,
     Column,
     decode_attributes,
@@ -21,6 +19,8 @@ from robot_rl.data.store.zarr_columns import (
     encode_column,
     encode_group,
 )
+from robot_rl.data.store.label import Label
+from robot_rl.data.store.layout import is_label_name
 
 _COLUMN = "values"
 

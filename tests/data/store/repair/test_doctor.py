@@ -12,10 +12,10 @@ import pytest
 from robot_rl.core.errors import StorageError
 from robot_rl.core.types import Outcome
 from robot_rl.data.disk.failing_disk import FailingDisk
-from robot_rl.data.store.doctor import examine, repair
 from robot_rl.data.store.episode_reader import EpisodeReader
 from robot_rl.data.store.episode_store import EpisodeStore
 from robot_rl.data.store.label import Label
+from robot_rl.data.store.repair.doctor import examine, repair
 
 CAMERA = "observation.images.wrist"
 STEPS = 70

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot_rl.core.errors import ContractError, StorageError
-from robot_rl.data.store.episode_zip import Archive
+from robot_rl.data.store.format.episode_zip import Archive
 
 DTYPES = ("float32", "float64", "int64", "uint8", "bool")
 """The only data types that are written or read."""

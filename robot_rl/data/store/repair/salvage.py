@@ -9,13 +9,13 @@ from robot_rl.core.episode import Episode
 from robot_rl.core.errors import StorageError
 from robot_rl.core.recording import RecordingSpec
 from robot_rl.data.store.episode_store import EpisodeStore
-from robot_rl.data.store.episode_zarr import decode_prefix, episode_members
-from robot_rl.data.store.episode_zip import Archive, sound_members
-from robot_rl.data.store.inspection import episode_problem, label_problem
+from robot_rl.data.store.format.episode_zarr import decode_prefix, episode_members
+from robot_rl.data.store.format.episode_zip import Archive, sound_members
+from robot_rl.data.store.format.stored_file import digest_of
 from robot_rl.data.store.label import Label
 from robot_rl.data.store.layout import unused
 from robot_rl.data.store.manifest import Entry, LabelEntry, undone_record
-from robot_rl.data.store.stored_file import digest_of
+from robot_rl.data.store.repair.inspection import episode_problem, label_problem
 
 _LONGEST_KEPT_ID = 180
 """Characters of an id that are kept, so that its repaired one is not too long."""

@@ -10,14 +10,14 @@ from pathlib import Path
 from robot_rl.core.errors import StorageError
 from robot_rl.data.disk.durable import TEMPORARY_PREFIX, Disk
 from robot_rl.data.finding import Finding
-from robot_rl.data.store.damaged_journal import Survey, rebuild, survey
-from robot_rl.data.store.inspection import episode_problem, label_problem
 from robot_rl.data.store.journal import Journal
 from robot_rl.data.store.layout import LOG_SUFFIX, SUFFIX, Layout, require_store
 from robot_rl.data.store.lock import take_lock
 from robot_rl.data.store.manifest import Manifest
 from robot_rl.data.store.recovery import label_folders, label_key
-from robot_rl.data.store.salvage import SalvageStore
+from robot_rl.data.store.repair.damaged_journal import Survey, rebuild, survey
+from robot_rl.data.store.repair.inspection import episode_problem, label_problem
+from robot_rl.data.store.repair.salvage import SalvageStore
 
 
 def examine(path: Path | str) -> list[Finding]:

@@ -14,8 +14,8 @@ from robot_rl.core.episode import OBSERVATION_COLUMNS, STEP_COLUMNS, Episode, Ep
 from robot_rl.core.errors import ContractError, StorageError
 from robot_rl.core.recording import RecordingSpec
 from robot_rl.core.types import GateReason, Outcome, Source
-from robot_rl.data.store.episode_zip import Archive
-from robot_rl.data.store.zarr_columns import (
+from robot_rl.data.store.format.episode_zip import Archive
+from robot_rl.data.store.format.zarr_columns import (
     ATTRIBUTES,
     Column,
     check_column,

@@ -1,0 +1,1 @@
+"""An episode or a label as a zip of zarr 3, and back."""

@@ -1,0 +1,1 @@
+"""What is wrong with a store, and what of it can be kept."""
