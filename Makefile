@@ -20,8 +20,8 @@ test:
 	.venv/bin/pytest
 
 bench:
-	@scripts/setup.sh
-	for bench in throughput lateness learning; do \
+	@scripts/setup.sh peers
+	for bench in throughput lateness learning replay dataset_io; do \
 	  .venv/bin/python scripts/bench/$$bench.py --quick --json runs/bench-quick/$$bench.json || exit; \
 	done
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from robot_rl.config.model import Component, Config
 from robot_rl.control.kinematics import SerialChainConfig
 from robot_rl.control.limits import SafetyLimits
+from robot_rl.data.log.image_channels import ImageCoding
 from robot_rl.learning.diffusion_bc import DiffusionBcConfig
 from robot_rl.policies.diffusion import DiffusionPolicyConfig
 from robot_rl.runtime.improve import ImproveConfig
@@ -65,6 +66,8 @@ class RunConfig(Config):
         learner_lag_updates: how many updates it may then be behind: 0 gives the same results as
             one process, bit by bit; null never waits, which is for a real robot.
         release_s: the policy drives again so long after the person let go.
+        log_images: how the log of a running episode keeps images until the episode is saved: raw
+            costs least time, jpeg least disk, but what is recovered after a crash is then lossy.
     """
 
     name: str
@@ -81,6 +84,7 @@ class RunConfig(Config):
     improve: ImproveConfig
     evaluate: EvaluateConfig = EvaluateConfig()
     release_s: float = Field(default=0.0, ge=0)
+    log_images: ImageCoding = "raw"
     use_base: bool = True
     learner_process: bool = False
     learner_lag_updates: int | None = Field(default=0, ge=0)

@@ -82,7 +82,7 @@ class RunContext:
     def store(self, name: str) -> EpisodeStore:
         """Open one of the run's episode stores for writing."""
         spec = RecordingSpec(robot=self.station.bench.robot.spec.name, task=self.task)
-        return EpisodeStore(self.folder.path / name, spec)
+        return EpisodeStore(self.folder.path / name, spec, log_images=self.config.log_images)
 
     def demonstrations(self) -> list[Episode]:
         """The successful demonstrations, in the order in which they were recorded.

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 _GRACE_S = 5.0
 _LOG_LINES = 15
@@ -74,12 +74,14 @@ class ChildProcess:
         self._files.close()
 
     def kill(self) -> None:
-        """End the process by force."""
-        endings: tuple[Callable[[], Any], ...] = (self._process.terminate, self._process.kill)
-        for end in endings:
-            if self._process.is_alive():
-                end()
-                self._process.join(_GRACE_S)
+        """End the process by force; it has ended when this returns."""
+        if self._process.is_alive():
+            self._process.terminate()
+            self._process.join(_GRACE_S)
+        if self._process.is_alive():
+            self._process.kill()
+            # Nothing withstands this; a loaded machine may take its time.
+            self._process.join()
 
     def _temporary_log(self) -> Path:
         folder = self._files.enter_context(tempfile.TemporaryDirectory(prefix="robot-rl-"))

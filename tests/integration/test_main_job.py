@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import resource
 import shutil
@@ -399,9 +400,43 @@ def test_interrupted_it_saves_everything_and_resume_finishes_the_run(kit, tmp_pa
     assert started == ["collect", "imitate", "improve", "improve", "evaluate"]
 
 
-def wait_for_online_episode(folder: RunFolder, child: subprocess.Popen, log: Path) -> None:
+def wait_for_online_episode(
+    folder: RunFolder, child: subprocess.Popen, log: Path, after: int = 0
+) -> None:
     deadline_s = time.monotonic() + 90
-    while not (folder.events.exists() and online_episodes(read_events(folder.events))):
+    while len(told_of(folder)) <= after:
         assert child.poll() is None, log.read_text()
         assert time.monotonic() < deadline_s, "no online episode within 90 s"
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(8, marks=pytest.mark.slow)])
+def test_killed_outright_it_has_lost_no_episode_that_it_told_of(kit, tmp_path, kills):
+    folder = kit.new_run(tmp_path, "improve.env_steps=400", "supervisor=null")
+    log = tmp_path / "said"
+    moments = random.Random(kills)
+    for _ in range(kills):
+        told = len(told_of(folder))
+        with log.open("w") as out:
+            child = subprocess.Popen(
+                [*COMMAND, "run", "--resume", str(folder.path)],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        wait_for_online_episode(folder, child, log, after=told)
+        time.sleep(moments.uniform(0, 0.2))
+        child.kill()
+        child.wait()
+        assert set(told_of(folder)) <= {e.episode_id for e in kit.episodes(folder, "online")}
+
+    assert kit.run("run", "--resume", folder.path) == 0
+    online = kit.episodes(folder, "online")
+    assert [e.metadata.seed for e in online] == list(range(len(online)))
+    assert summary_of(folder)["env_steps"] == sum(len(e) for e in online) >= 400
+    assert set(told_of(folder)) <= {e.episode_id for e in online}
+
+
+def told_of(folder: RunFolder) -> list[str]:
+    events = read_events(folder.events) if folder.events.exists() else []
+    return [e.episode_id for e in online_episodes(events)]

@@ -22,6 +22,7 @@ from robot_rl.core.errors import ContractError, StorageError
 from robot_rl.core.recording import RecordingSpec
 from robot_rl.data.disk.durable import Disk
 from robot_rl.data.log.episode_log import EpisodeLog
+from robot_rl.data.log.image_channels import ImageCoding
 from robot_rl.data.store.episode_reader import EpisodeReader
 from robot_rl.data.store.format.episode_zarr import check_episode, episode_members
 from robot_rl.data.store.format.label_zarr import check_label, label_members
@@ -59,6 +60,7 @@ class EpisodeStore(EpisodeReader):
     Args:
         path: the folder; made if absent.
         spec: what the episodes are recordings of; None for that of the store, which must exist.
+        log_images: how the log of a running episode keeps images; a sealed one keeps them exactly.
         disk: what writes; tests hand in one that fails.
 
     Raises:
@@ -67,8 +69,14 @@ class EpisodeStore(EpisodeReader):
     """
 
     def __init__(
-        self, path: Path | str, spec: RecordingSpec | None = None, *, disk: Disk | None = None
+        self,
+        path: Path | str,
+        spec: RecordingSpec | None = None,
+        *,
+        log_images: ImageCoding = "raw",
+        disk: Disk | None = None,
     ) -> None:
+        self._log_images: ImageCoding = log_images
         self._disk = disk or Disk()
         self._open = contextlib.ExitStack()
         try:
@@ -218,7 +226,9 @@ class EpisodeStore(EpisodeReader):
             self._disk.make_dirs(path.parent)
         except OSError as error:
             raise StorageError(f"{self.path}: {error}; nothing was recorded") from error
-        log = EpisodeLog(path, self.spec, episode_id, metadata, disk=self._disk)
+        log = EpisodeLog(
+            path, self.spec, episode_id, metadata, images=self._log_images, disk=self._disk
+        )
         return Recording(episode_id, log, self.append, self._disk)
 
     def _start(
