@@ -29,7 +29,8 @@ def braking_speed(distance: float, deceleration: float, period_s: float) -> floa
     if distance <= 0.0:
         return 0.0
     drop = deceleration * period_s
-    periods = math.ceil(0.5 * math.sqrt(1.0 + 8.0 * distance / (drop * period_s)) - 1.5)
+    # Rounding makes -1 of a distance that is next to nothing.
+    periods = max(0, math.ceil(0.5 * math.sqrt(1.0 + 8.0 * distance / (drop * period_s)) - 1.5))
     return distance / ((periods + 1) * period_s) + 0.5 * periods * drop
 
 

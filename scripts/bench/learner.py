@@ -28,7 +28,8 @@ class LearnerBench:
         task, schedule = work.station.bench.task, work.config.schedule
         self.learner = config.build(task.observation, task.action, work.base.normaliser, 0)
         self.cycle = schedule.batches_per_cycle
-        online = ReplayBuffer(steps, task.observation, task.action.size)
+        # Episodes this short leave room for fewer steps than the capacity says.
+        online = ReplayBuffer(2 * steps, task.observation, task.action.size)
         offline = ReplayBuffer(steps, task.observation, task.action.size, offline=True)
         for demo in work.demos:
             offline.add_episode(demo)

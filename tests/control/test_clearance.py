@@ -30,3 +30,8 @@ def test_speed_never_exceeds_the_continuous_law():
 
 def test_short_periods_approach_the_continuous_law():
     assert braking_speed(0.5, 4.0, 1e-5) == pytest.approx(2.0, rel=1e-4)
+
+
+def test_next_to_no_distance_leaves_next_to_no_speed():
+    # d / T: within one period the little that is left may be gone.
+    assert braking_speed(1e-40, 2.0, 0.1) == pytest.approx(1e-39)
