@@ -13,9 +13,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 from robot_rl.core.errors import StorageError
-from robot_rl.data.disk.durable import Disk
-
-_PREFIX = ".tmp-"
+from robot_rl.data.disk.durable import TEMPORARY_PREFIX, Disk
 
 
 @contextlib.contextmanager
@@ -30,7 +28,7 @@ def made_aside(target: Path, disk: Disk) -> Generator[Path]:
         StorageError: `target` is there already, another process is at it, or the disk failed.
     """
     _refuse_taken(target)
-    work = target.parent / f"{_PREFIX}{target.name}-unfinished"
+    work = target.parent / f"{TEMPORARY_PREFIX}{target.name}-unfinished"
     try:
         disk.make_dirs(target.parent)
         work.mkdir(exist_ok=True)

@@ -5,20 +5,16 @@ The original is only read. Statistics come from `statistics.py`.
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import io
 import json
 import logging
 import os
-import tempfile
-import time
-from collections.abc import Generator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from robot_rl.core.errors import DependencyError, StorageError
-from robot_rl.data.disk.durable import TEMPORARY_PREFIX, Disk
+from robot_rl.core.errors import StorageError
+from robot_rl.data.disk.durable import Disk
+from robot_rl.data.exchange.aside import made_aside
 from robot_rl.data.exchange.lerobot.examination.damage import DamageError, Kind
 from robot_rl.data.exchange.lerobot.examination.diagnosis import Diagnosis, diagnose
 from robot_rl.data.exchange.lerobot.examination.episodes import Episodes
@@ -31,6 +27,7 @@ from robot_rl.data.exchange.lerobot.examination.files import (
 )
 from robot_rl.data.exchange.lerobot.examination.layout import Info, count_tasks
 from robot_rl.data.exchange.lerobot.examination.statistics import statistics
+from robot_rl.data.exchange.lerobot.library import library, open_dataset
 from robot_rl.data.exchange.lerobot.sidecar import EPISODES_FILE, SPEC_FILE
 
 _log = logging.getLogger(__name__)
@@ -57,25 +54,14 @@ def repair_lerobot(root: Path, target: Path, *, disk: Disk | None = None) -> int
     """
     disk = disk or Disk()
     _check_target(root, target)
-    dataset = _loader()
+    library()
     found = diagnose(root)
     info, episodes, whole = found.info, found.episodes, found.prefix
     if info is None or episodes is None or not whole:
         raise StorageError(f"{root}: no whole episode to repair from; {_first_problem(found)}")
-    written = target.parent / f"{TEMPORARY_PREFIX}{target.name}-{time.monotonic_ns()}"
-    try:
-        disk.make_dirs(target.parent)
+    with made_aside(target, disk) as written:
         _Writer(root, written, disk).write(info, episodes, whole)
-        _verify(dataset, written, whole)
-        disk.rename(written, target)
-        disk.sync_dir(target.parent)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {target}: {error}; make room or choose another"
-        ) from error
-    finally:
-        if written.exists():
-            disk.remove_tree(written)
+        _verify(written, whole)
     return whole
 
 
@@ -92,25 +78,13 @@ def _first_problem(found: Diagnosis) -> str:
     return f"{findings[0].path}: {findings[0].problem}" if findings else "it is empty"
 
 
-def _loader() -> Any:
-    try:
-        # By name, because lerobot carries no types.
-        return importlib.import_module("lerobot.datasets.lerobot_dataset").LeRobotDataset
-    except ModuleNotFoundError as error:
-        raise DependencyError(
-            "a repaired dataset is opened by lerobot before it is kept, and lerobot is not "
-            "installed; pip install 'robot_rl[lerobot]'"
-        ) from error
-
-
 class _Writer:
-    """Writes one dataset folder; every file and every name in it is durable afterwards."""
+    """Writes one dataset folder; its files are durable, their names are the caller's business."""
 
     def __init__(self, root: Path, target: Path, disk: Disk) -> None:
         self._root = root
         self._target = target
         self._disk = disk
-        self._folders = {target}
 
     def write(self, info: Info, episodes: Episodes, whole: int) -> None:
         frames = int(episodes.stop[whole - 1])
@@ -127,8 +101,6 @@ class _Writer:
         self._write_sidecar(whole)
         self._write_json(INFO, _new_info(info, whole, frames, count_tasks(self._target)))
         self._write_json(STATS, statistics(self._target, data, tables, info))
-        for folder in sorted(self._folders, key=lambda path: -len(path.parts)):
-            self._disk.sync_dir(folder)
 
     def _further_metadata(self) -> list[str]:
         """Return the files in meta/ itself that hold for any number of episodes."""
@@ -196,9 +168,6 @@ class _Writer:
         """Return where a file goes, its folder made."""
         path = self._target / name
         self._disk.make_dirs(path.parent)
-        self._folders.update(
-            folder for folder in path.parents if folder.is_relative_to(self._target)
-        )
         return path
 
 
@@ -212,7 +181,7 @@ def _new_info(info: Info, whole: int, frames: int, tasks: int) -> dict[str, Any]
     }
 
 
-def _verify(dataset: Any, written: Path, whole: int) -> None:
+def _verify(written: Path, whole: int) -> None:
     """Examine what was written, then have lerobot open it and read every episode's ends.
 
     Raises:
@@ -221,29 +190,13 @@ def _verify(dataset: Any, written: Path, whole: int) -> None:
     found = diagnose(written, decode=False)
     if found.prefix != whole or found.info is None or found.episodes is None:
         raise StorageError(f"the repaired copy is not whole: {_first_problem(found)}")
-    failed: Any = importlib.import_module("datasets.exceptions").DatasetsError
-    with _cache_aside():
-        try:
-            # torchcodec needs system libraries that may be absent; PyAV is always there.
-            loaded = dataset("local/repaired", root=written, video_backend="pyav")
-            for start, stop in zip(found.episodes.start, found.episodes.stop, strict=True):
-                for row in (int(start), int(stop) - 1):
-                    loaded[row]
-            seen = len(loaded)
-        except (failed, *_LOADER_ERRORS) as error:
-            raise StorageError(f"lerobot does not open the repaired copy: {error}") from error
+    loaded = open_dataset(written, "local/repaired", written.with_name(f"{written.name}.cache"))
+    try:
+        for start, stop in zip(found.episodes.start, found.episodes.stop, strict=True):
+            for row in (int(start), int(stop) - 1):
+                loaded[row]
+        seen = len(loaded)
+    except _LOADER_ERRORS as error:
+        raise StorageError(f"lerobot does not read the repaired copy: {error}") from error
     if seen != found.info.frames:
         raise StorageError(f"lerobot sees {seen} frames, expected {found.info.frames}")
-
-
-@contextlib.contextmanager
-def _cache_aside() -> Generator[None]:
-    """Let the loader's copy of the rows go to a folder that is deleted afterwards."""
-    config: Any = importlib.import_module("datasets.config")
-    usual = config.HF_DATASETS_CACHE
-    with tempfile.TemporaryDirectory() as folder:
-        config.HF_DATASETS_CACHE = Path(folder)
-        try:
-            yield
-        finally:
-            config.HF_DATASETS_CACHE = usual
