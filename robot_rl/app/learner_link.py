@@ -11,10 +11,8 @@ from robot_rl.app.improved import check_base
 from robot_rl.app.run_context import RunContext
 from robot_rl.app.run_folder import RunFolder
 from robot_rl.app.station import Station
-from robot_rl.core.recording import RecordingSpec
 from robot_rl.core.spec import TaskSpec
 from robot_rl.data.store.episode_reader import EpisodeReader
-from robot_rl.data.store.layout import Layout
 from robot_rl.policies.diffusion import DiffusionPolicy
 from robot_rl.runtime.checkpoint import latest_checkpoint, unflatten
 from robot_rl.runtime.link import InlineLink, LearnerLink
@@ -26,7 +24,10 @@ from robot_rl.runtime.worker import LearnerWorker
 
 @contextmanager
 def open_link(run: RunContext, base: DiffusionPolicy) -> Iterator[LearnerLink]:
-    """The learner of a run, up to date with everything that the run has recorded."""
+    """The learner of a run, up to date with everything that the run has recorded.
+
+    The caller has the `online` store open: what a killed recording left is then in it.
+    """
     link: LearnerLink
     if run.config.learner_process:
         arguments = json.dumps({"folder": str(run.folder.path)})
@@ -61,14 +62,11 @@ def build_worker(
     """
     config = folder.config
     player = station.agent(base).base
-    spec = RecordingSpec(robot=station.bench.robot.spec.name, task=task)
-    demos = EpisodeReader(folder.demos, spec)
+    demos = EpisodeReader(folder.demos, station.recording)
     good = [relabel_base(e, player) for e in demos if player and succeeded(e)]
     learner = config.learner.build(task.observation, task.action, base.normaliser, config.seed)
     worker = LearnerWorker(learner, task, config.schedule, good, config.seed)
-    # A run that has just begun has no store yet: whoever records opens it afterwards.
-    begun = Layout(folder.online).manifest.is_file()
-    for episode in EpisodeReader(folder.online, spec) if begun else ():
+    for episode in EpisodeReader(folder.online, station.recording):
         check_base(episode.metadata.base_fingerprint, base, folder.online)
         worker.add_episode(episode)
     saved = latest_checkpoint(folder.checkpoints)

@@ -14,7 +14,6 @@ from robot_rl.config.provenance import config_hash, provenance
 from robot_rl.core.episode import Episode, EpisodeMetadata
 from robot_rl.core.errors import ConfigError, RobotRlError
 from robot_rl.core.protocol import Operator
-from robot_rl.core.recording import RecordingSpec
 from robot_rl.core.spec import TaskSpec
 from robot_rl.data.store.episode_store import EpisodeStore
 from robot_rl.policies.diffusion import DiffusionPolicy
@@ -81,8 +80,9 @@ class RunContext:
 
     def store(self, name: str) -> EpisodeStore:
         """Open one of the run's episode stores for writing."""
-        spec = RecordingSpec(robot=self.station.bench.robot.spec.name, task=self.task)
-        return EpisodeStore(self.folder.path / name, spec, log_images=self.config.log_images)
+        return EpisodeStore(
+            self.folder.path / name, self.station.recording, log_images=self.config.log_images
+        )
 
     def demonstrations(self) -> list[Episode]:
         """The successful demonstrations, in the order in which they were recorded.

@@ -10,6 +10,7 @@ from robot_rl.control.arbiter import Arbiter
 from robot_rl.control.chunk_player import ChunkPlayer
 from robot_rl.control.safety import SafetyGate
 from robot_rl.core.protocol import Bench, OnlinePolicy, Operator
+from robot_rl.core.recording import RecordingSpec
 from robot_rl.core.types import Source
 from robot_rl.envs.robot_env import RobotEnv
 from robot_rl.policies.diffusion import DiffusionPolicy
@@ -41,6 +42,11 @@ class Station:
     def of_run(cls, config: RunConfig) -> Station:
         """Connect the run's cell for the run's task."""
         return cls.open(config.cell, config.task, config.release_s)
+
+    @property
+    def recording(self) -> RecordingSpec:
+        """What the episodes that are recorded here have in common."""
+        return RecordingSpec(robot=self.bench.robot.spec.name, task=self.bench.task)
 
     def agent(
         self, base: DiffusionPolicy | None = None, online: OnlinePolicy | None = None

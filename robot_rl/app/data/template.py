@@ -3,6 +3,8 @@
 Its colours and most of its style are those of the run's report.
 """
 
+from robot_rl.app.report.template import CHART
+
 STYLE = """
 main { max-width: 1180px; }
 .e0 { --c: #0072b2; } .e1 { --c: #d55e00; } .e2 { --c: #009e73; } .e3 { --c: #cc79a7; }
@@ -31,7 +33,9 @@ details > .charts { margin-top: 12px; }
 .warn { color: var(--base); }
 """
 
-PAGE = """<!doctype html>
+PAGE = (
+    CHART
+    + """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -69,19 +73,6 @@ PAGE = """<!doctype html>
   <output id="where"></output>
 </section>
 
-{% macro drawn(chart) %}
-  <figure class="card">
-    <figcaption><b>{{ chart.title }}</b><span>{{ chart.note }}</span></figcaption>
-    {% if chart.legend %}
-    <ul class="key">
-    {% for kind, role, label in chart.legend %}
-      <li><i class="{{ kind }} {{ role }}"></i>{{ label }}</li>
-    {% endfor %}
-    </ul>
-    {% endif %}
-    {{ chart.svg | safe }}
-  </figure>
-{% endmacro %}
 <section class="charts">
 {% for chart in charts %}{{ drawn(chart) }}{% endfor %}
 </section>
@@ -163,3 +154,4 @@ move(0);
 </body>
 </html>
 """
+)

@@ -95,7 +95,24 @@ pre { overflow-x: auto; font: 13px/1.45 ui-monospace, "DejaVu Sans Mono", monosp
 @media print { body { background: #fff; } .card { break-inside: avoid; } }
 """
 
-PAGE = """<!doctype html>
+CHART = """{% macro drawn(chart) %}
+  <figure class="card">
+    <figcaption><b>{{ chart.title }}</b><span>{{ chart.note }}</span></figcaption>
+    {% if chart.legend %}
+    <ul class="key">
+    {% for kind, role, label in chart.legend %}
+      <li><i class="{{ kind }} {{ role }}"></i>{{ label }}</li>
+    {% endfor %}
+    </ul>
+    {% endif %}
+    {{ chart.svg | safe }}
+  </figure>
+{% endmacro %}"""
+"""How a `Chart` stands on a page, of the run or of an episode."""
+
+PAGE = (
+    CHART
+    + """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -184,19 +201,7 @@ PAGE = """<!doctype html>
 {% if charts %}
 <h2>How it came about</h2>
 <section class="charts">
-{% for chart in charts %}
-  <figure class="card">
-    <figcaption><b>{{ chart.title }}</b><span>{{ chart.note }}</span></figcaption>
-    {% if chart.legend %}
-    <ul class="key">
-    {% for kind, role, label in chart.legend %}
-      <li><i class="{{ kind }} {{ role }}"></i>{{ label }}</li>
-    {% endfor %}
-    </ul>
-    {% endif %}
-    {{ chart.svg | safe }}
-  </figure>
-{% endfor %}
+{% for chart in charts %}{{ drawn(chart) }}{% endfor %}
 </section>
 {% endif %}
 
@@ -224,3 +229,4 @@ PAGE = """<!doctype html>
 </body>
 </html>
 """
+)
