@@ -7,7 +7,7 @@ import time
 from robot_rl.app.run_config import DEMONSTRATION_SEEDS, SEEDS_PER_RUN
 from robot_rl.app.run_context import RunContext
 from robot_rl.core.errors import RobotRlError
-from robot_rl.core.types import Source
+from robot_rl.core.types import Outcome, Source
 from robot_rl.runtime.events import PhaseProgress
 from robot_rl.runtime.improve import tell_episode
 from robot_rl.runtime.record import record_episode
@@ -32,7 +32,8 @@ def collect(run: RunContext) -> None:
         run.phase(PHASE, config.episodes, "demonstrations") as summary,
         run.store("demos") as store,
     ):
-        good = sum(succeeded(episode) for episode in store)
+        saved = [store.entry(episode_id) for episode_id in store.ids()]
+        good = sum(entry.outcome == Outcome.SUCCESS for entry in saved)
         while good < config.episodes:
             run.check_stop()
             if len(store) >= config.episodes * config.attempts_per_episode:
@@ -48,4 +49,4 @@ def collect(run: RunContext) -> None:
             tell_episode(PHASE, episode, 0, time.monotonic() - start_s, run.sinks)
             run.tell(PhaseProgress(phase=PHASE, done=good))
         summary["attempts"] = len(store)
-        summary["steps"] = sum(len(episode) for episode in store)
+        summary["steps"] = sum(store.entry(episode_id).steps for episode_id in store.ids())
