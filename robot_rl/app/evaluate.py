@@ -18,7 +18,7 @@ from robot_rl.core.episode import Episode
 from robot_rl.core.errors import DependencyError
 from robot_rl.core.spec import WRENCH
 from robot_rl.core.types import Image, Transition
-from robot_rl.policies.diffusion import DiffusionPolicy
+from robot_rl.policies.chunk_policy import ChunkPolicy
 from robot_rl.runtime.events import PhaseProgress, read_events
 from robot_rl.runtime.improve import tell_episode
 from robot_rl.runtime.rollout import Agent, force_curve, succeeded
@@ -36,7 +36,7 @@ def evaluate(run: RunContext) -> RunSummary:
     """Evaluate both policies, write `summary.json` and `report.html`, return the summary."""
     seeds = range(HELD_OUT_SEEDS, HELD_OUT_SEEDS + run.config.evaluate.episodes)
     base = run.base()
-    online = load_improved(run.folder.improved, run.config, run.task, base)
+    online = load_improved(run.folder.improved, run.config, base)
     agents = {"base": run.station.agent(base)}
     agents["improved"] = run.station.agent(base if run.config.use_base else None, online)
     if online is None:
@@ -60,7 +60,7 @@ def _run(
     run: RunContext,
     name: str,
     agent: Agent,
-    base: DiffusionPolicy,
+    base: ChunkPolicy,
     seeds: Sequence[int],
     *,
     done: int,

@@ -9,7 +9,7 @@ import numpy as np
 from robot_rl.app.run_context import RunContext
 from robot_rl.data.chunks import chunk_windows
 from robot_rl.data.normaliser import Normaliser
-from robot_rl.learning.diffusion_bc import train_diffusion
+from robot_rl.learning.imitation import train_policy
 from robot_rl.runtime.events import PhaseProgress
 
 PHASE = "imitate"
@@ -37,6 +37,6 @@ def imitate(run: RunContext) -> None:
             run.check_stop()
 
         data = chunk_windows(demos, config.base.horizon, observation)
-        summary |= train_diffusion(base, data, config.imitate, config.seed, on_progress)
+        summary |= train_policy(base, data, config.imitate, config.seed, on_progress)
         base.save(run.folder.base)
         summary["fingerprint"] = base.fingerprint

@@ -6,21 +6,18 @@ from pathlib import Path
 
 from robot_rl.app.run_config import RunConfig
 from robot_rl.core.errors import ConfigError, FingerprintError
-from robot_rl.core.spec import TaskSpec
-from robot_rl.data.normaliser import Normaliser
-from robot_rl.policies.diffusion import DiffusionPolicy
+from robot_rl.policies.chunk_policy import ChunkPolicy
 from robot_rl.runtime.checkpoint import latest_checkpoint, save_checkpoint
 from robot_rl.runtime.evaluator import Deployed
 from robot_rl.runtime.improve import Trainable
 
 
-def new_policy(config: RunConfig, task: TaskSpec, normaliser: Normaliser) -> Trainable:
+def new_policy(config: RunConfig, base: ChunkPolicy) -> Trainable:
     """An online policy with fresh weights, version 0, of the run's learner."""
-    learner = config.learner.build(task.observation, task.action, normaliser, config.seed)
-    return learner.policy()
+    return config.learner.build(base, config.seed).policy()
 
 
-def save_improved(path: Path, deployed: Deployed, base: DiffusionPolicy) -> None:
+def save_improved(path: Path, deployed: Deployed, base: ChunkPolicy) -> None:
     """Save the deployed policy; without weights the base alone is deployed."""
     meta = {
         "version": deployed.version,
@@ -33,9 +30,7 @@ def save_improved(path: Path, deployed: Deployed, base: DiffusionPolicy) -> None
     save_checkpoint(path, step, deployed.weights or {}, meta, keep=1)
 
 
-def load_improved(
-    path: Path, config: RunConfig, task: TaskSpec, base: DiffusionPolicy
-) -> Trainable | None:
+def load_improved(path: Path, config: RunConfig, base: ChunkPolicy) -> Trainable | None:
     """The deployed online policy, or None if the base alone is deployed.
 
     Raises:
@@ -48,12 +43,12 @@ def load_improved(
     check_base(saved.meta["base_fingerprint"], base, path)
     if not saved.meta["version"]:
         return None
-    policy = new_policy(config, task, base.normaliser)
+    policy = new_policy(config, base)
     policy.load_weights(saved.tensors, int(saved.meta["version"]))
     return policy
 
 
-def check_base(fingerprint: str, base: DiffusionPolicy, where: Path) -> None:
+def check_base(fingerprint: str, base: ChunkPolicy, where: Path) -> None:
     """Refuse what belongs to another base policy.
 
     Raises:

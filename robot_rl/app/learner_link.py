@@ -13,7 +13,7 @@ from robot_rl.app.run_folder import RunFolder
 from robot_rl.app.station import Station
 from robot_rl.core.spec import TaskSpec
 from robot_rl.data.store.episode_reader import EpisodeReader
-from robot_rl.policies.diffusion import DiffusionPolicy
+from robot_rl.policies.chunk_policy import ChunkPolicy
 from robot_rl.runtime.checkpoint import latest_checkpoint, unflatten
 from robot_rl.runtime.link import InlineLink, LearnerLink
 from robot_rl.runtime.process_link import ProcessLink
@@ -23,7 +23,7 @@ from robot_rl.runtime.worker import LearnerWorker
 
 
 @contextmanager
-def open_link(run: RunContext, base: DiffusionPolicy) -> Iterator[LearnerLink]:
+def open_link(run: RunContext, base: ChunkPolicy) -> Iterator[LearnerLink]:
     """The learner of a run, up to date with everything that the run has recorded.
 
     The caller has the `online` store open: what a killed recording left is then in it.
@@ -46,12 +46,12 @@ def worker_from_folder(arguments: str) -> LearnerWorker:
     """Build the worker in a process that knows only the run's folder (JSON: `folder`)."""
     folder = RunFolder.open(Path(json.loads(arguments)["folder"]))
     station = Station.of_run(folder.config)
-    base = DiffusionPolicy.load(folder.base, station.bench.task.contract)
+    base = ChunkPolicy.load(folder.base, station.bench.task.contract)
     return build_worker(folder, station.bench.task, station, base)
 
 
 def build_worker(
-    folder: RunFolder, task: TaskSpec, station: Station, base: DiffusionPolicy
+    folder: RunFolder, task: TaskSpec, station: Station, base: ChunkPolicy
 ) -> LearnerWorker:
     """Fill the buffers from the stores and restore the last checkpoint, if there is one.
 
@@ -64,7 +64,7 @@ def build_worker(
     player = station.agent(base).base
     demos = EpisodeReader(folder.demos, station.recording)
     good = [relabel_base(e, player) for e in demos if player and succeeded(e)]
-    learner = config.learner.build(task.observation, task.action, base.normaliser, config.seed)
+    learner = config.learner.build(base, config.seed)
     worker = LearnerWorker(learner, task, config.schedule, good, config.seed)
     for episode in EpisodeReader(folder.online, station.recording):
         check_base(episode.metadata.base_fingerprint, base, folder.online)

@@ -8,8 +8,8 @@ from robot_rl.config.model import Component, Config
 from robot_rl.control.kinematics import SerialChainConfig
 from robot_rl.control.limits import SafetyLimits
 from robot_rl.data.log.image_channels import ImageCoding
-from robot_rl.learning.diffusion_bc import DiffusionBcConfig
-from robot_rl.policies.diffusion import DiffusionPolicyConfig
+from robot_rl.learning.imitation import ImitationConfig
+from robot_rl.policies.chunk_policy import ChunkPolicyConfig
 from robot_rl.runtime.improve import ImproveConfig
 from robot_rl.runtime.worker import ScheduleConfig
 
@@ -59,7 +59,7 @@ class RunConfig(Config):
         seed: decides everything random.
         demonstrator, supervisor: components whose `build(bench)` returns a `core.protocol.
             Operator`; without a supervisor nobody intervenes.
-        learner: a component whose `build(observation, action, normaliser, seed)` returns a
+        learner: a component whose `build(base, seed)` returns a
             `learning.contract.Learner` that also makes its policy.
         use_base: whether the online policy acts on top of the base policy.
         learner_process: run the learner in a process of its own.
@@ -77,8 +77,8 @@ class RunConfig(Config):
     demonstrator: Component
     supervisor: Component | None = None
     collect: CollectConfig
-    base: DiffusionPolicyConfig
-    imitate: DiffusionBcConfig
+    base: ChunkPolicyConfig
+    imitate: ImitationConfig
     learner: Component
     schedule: ScheduleConfig
     improve: ImproveConfig

@@ -16,7 +16,7 @@ from robot_rl.core.errors import ConfigError, RobotRlError
 from robot_rl.core.protocol import Operator
 from robot_rl.core.spec import TaskSpec
 from robot_rl.data.store.episode_store import EpisodeStore
-from robot_rl.policies.diffusion import DiffusionPolicy
+from robot_rl.policies.chunk_policy import ChunkPolicy
 from robot_rl.runtime.events import Event, PhaseEnded, PhaseStarted, Sink, send
 from robot_rl.runtime.rollout import succeeded
 
@@ -96,7 +96,7 @@ class RunContext:
             raise ConfigError(f"{self.folder.path} has no demonstrations: run `robot-rl collect`")
         return good
 
-    def base(self) -> DiffusionPolicy:
+    def base(self) -> ChunkPolicy:
         """The trained base policy.
 
         Raises:
@@ -105,10 +105,10 @@ class RunContext:
         """
         if not self.folder.base.is_dir():
             raise ConfigError(f"{self.folder.path} has no base policy: run `robot-rl imitate`")
-        return DiffusionPolicy.load(self.folder.base, self.task.contract)
+        return ChunkPolicy.load(self.folder.base, self.task.contract)
 
     def metadata(
-        self, seed: int, base: DiffusionPolicy | None = None, operator: Operator | None = None
+        self, seed: int, base: ChunkPolicy | None = None, operator: Operator | None = None
     ) -> EpisodeMetadata:
         """What is recorded with an episode that starts now."""
         return EpisodeMetadata(

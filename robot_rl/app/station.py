@@ -13,7 +13,7 @@ from robot_rl.core.protocol import Bench, OnlinePolicy, Operator
 from robot_rl.core.recording import RecordingSpec
 from robot_rl.core.types import Source
 from robot_rl.envs.robot_env import RobotEnv
-from robot_rl.policies.diffusion import DiffusionPolicy
+from robot_rl.policies.chunk_policy import ChunkPolicy
 from robot_rl.runtime.rollout import Agent, Rollout
 
 
@@ -48,9 +48,7 @@ class Station:
         """What the episodes that are recorded here have in common."""
         return RecordingSpec(robot=self.bench.robot.spec.name, task=self.bench.task)
 
-    def agent(
-        self, base: DiffusionPolicy | None = None, online: OnlinePolicy | None = None
-    ) -> Agent:
+    def agent(self, base: ChunkPolicy | None = None, online: OnlinePolicy | None = None) -> Agent:
         """An agent of a base policy, an online policy, or both, with a queue of its own."""
         player = ChunkPlayer(base, base.config.execute) if base else None
         return Agent(base=player, online=online, size=self.bench.task.action.size)

@@ -7,7 +7,17 @@ from typing import Protocol
 
 from torch import Tensor
 
+from robot_rl.core.spec import ActionSpec, ObservationSpec
+from robot_rl.data.normaliser import Normaliser
 from robot_rl.data.replay.batch import Batch
+
+
+class Foundation(Protocol):
+    """What a learner's config builds upon: a base policy, of which most need no more than this."""
+
+    observation: ObservationSpec
+    action: ActionSpec
+    normaliser: Normaliser
 
 
 class Learner(Protocol):

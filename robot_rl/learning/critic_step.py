@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -13,12 +14,32 @@ from robot_rl.data.replay.batch import Batch
 from robot_rl.learning.optimiser import GuardedAdam, prefixed, under
 from robot_rl.networks.critic import CriticEnsemble
 from robot_rl.networks.ema import Polyak
+from robot_rl.networks.encoder import Encoder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """Features float32[b, m] of a batch.
+
+    Args:
+        now: of its observations; the critics' loss goes back through them into the encoder.
+        next: of its next observations, by the live encoder, without gradient.
+        next_target: likewise, by the target encoder.
+    """
+
+    now: Tensor
+    next: Tensor
+    next_target: Tensor
 
 
 class CriticStep:
-    """An ensemble of critics with its target copy (RLPD, Ball et al. 2023, arXiv 2302.02948).
+    """An encoder and an ensemble of critics, with their target copies.
+
+    RLPD, Ball et al. 2023, arXiv 2302.02948. The critics' loss alone trains the encoder; an
+    actor gets its features detached.
 
     Args:
+        encoder: `(packed, images) -> features`; it may have nothing to train.
         critic: the live ensemble.
         target_heads: the target is the minimum over this many random target heads.
         learning_rate, max_grad_norm: see `GuardedAdam`.
@@ -28,6 +49,7 @@ class CriticStep:
 
     def __init__(
         self,
+        encoder: Encoder,
         critic: CriticEnsemble,
         *,
         target_heads: int,
@@ -36,12 +58,29 @@ class CriticStep:
         tau: float,
         target_range: tuple[float, float] | None,
     ) -> None:
+        self.encoder = encoder
         self.critic = critic
+        self.target_encoder = deepcopy(encoder).requires_grad_(False)
         self.target = deepcopy(critic).requires_grad_(False)
-        self.adam = GuardedAdam(critic.parameters(), learning_rate, max_grad_norm)
-        self._polyak = Polyak(self.target, critic, tau)
+        learned = [p for p in encoder.parameters() if p.requires_grad]
+        self._learns_features = bool(learned)
+        self.adam = GuardedAdam([*learned, *critic.parameters()], learning_rate, max_grad_norm)
+        self._polyaks = (
+            Polyak(self.target_encoder, encoder, tau),
+            Polyak(self.target, critic, tau),
+        )
         self._target_heads = target_heads
         self._target_range = target_range
+
+    def encode(self, batch: Batch) -> Encoded:
+        """Return the features of a batch; encoders without parameters run once on each side."""
+        now = self.encoder(batch.observation, batch.images)
+        with torch.no_grad():
+            target = self.target_encoder(batch.next_observation, batch.next_images)
+            live = target
+            if self._learns_features:
+                live = self.encoder(batch.next_observation, batch.next_images)
+        return Encoded(now=now, next=live, next_target=target)
 
     @torch.no_grad()
     def td_target(
@@ -60,25 +99,25 @@ class CriticStep:
 
     def step(
         self,
-        features: Tensor,
-        next_features: Tensor,
+        seen: Encoded,
         batch: Batch,
         next_action: Tensor,
         generator: torch.Generator,
         bonus: Tensor | float = 0.0,
     ) -> dict[str, float]:
-        """Regress all heads on the target and move the target copy; return metrics.
+        """Regress all heads on the target and move the target copies; return metrics.
 
-        A step that is not finite changes neither the critics nor the target copy.
+        A step that is not finite changes neither what is live nor the target copies.
         """
-        y = self.td_target(next_features, next_action, batch, generator, bonus)
-        q = self.critic(torch.cat([features, batch.action], dim=-1))
+        y = self.td_target(seen.next_target, next_action, batch, generator, bonus)
+        q = self.critic(torch.cat([seen.now, batch.action], dim=-1))
         error = q - y
         loss = error.square().mean()
         skipped = self.adam.skipped
         grad_norm = self.adam.step(loss)
         if self.adam.skipped == skipped:
-            self._polyak.update()
+            for polyak in self._polyaks:
+                polyak.update()
         q = q.detach()
         return {
             "critic_loss": loss.item(),
@@ -102,8 +141,10 @@ class CriticStep:
         return self.critic(x, self._draw(2, generator)).amin(0)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return a flat copy of both ensembles and the optimiser."""
+        """Return a flat copy of encoders, ensembles and the optimiser."""
         return {
+            **prefixed("encoder", self.encoder.state_dict()),
+            **prefixed("target_encoder", self.target_encoder.state_dict()),
             **prefixed("live", self.critic.state_dict()),
             **prefixed("target", self.target.state_dict()),
             **prefixed("adam", self.adam.state_dict()),
@@ -111,6 +152,8 @@ class CriticStep:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take up where `state` was taken."""
+        self.encoder.load_state_dict(under("encoder", state))
+        self.target_encoder.load_state_dict(under("target_encoder", state))
         self.critic.load_state_dict(under("live", state))
         self.target.load_state_dict(under("target", state))
         self.adam.load_state_dict(under("adam", state))

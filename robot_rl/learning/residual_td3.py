@@ -10,16 +10,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from robot_rl.config.model import Config
+from robot_rl.config.model import Component, Config
 from robot_rl.core.errors import ConfigError
-from robot_rl.core.spec import ActionSpec, ObservationSpec
-from robot_rl.data.normaliser import Normaliser
 from robot_rl.data.replay.batch import Batch
+from robot_rl.learning.contract import Foundation
 from robot_rl.learning.critic_step import CriticStep
 from robot_rl.learning.optimiser import GuardedAdam, finite, prefixed, under
 from robot_rl.networks.critic import CriticEnsemble
 from robot_rl.networks.ema import Polyak
-from robot_rl.networks.encoder import StateEncoder
+from robot_rl.networks.encoder import build_encoder
 from robot_rl.networks.residual_actor import ResidualActor
 from robot_rl.policies.residual import ResidualPolicy
 
@@ -29,6 +28,7 @@ class ResidualTd3Config(Config):
 
     Args:
         keys: observation vectors that actor and critics see; empty for all.
+        vision: how they see the cameras, see `build_encoder`; without it they see none.
         residual_scale: bound of the residual in the normalised action, for all elements or each.
         hidden: sizes of the hidden layers of actor and critics.
         heads, target_heads: critics, and how many random ones the target takes the minimum of.
@@ -44,6 +44,7 @@ class ResidualTd3Config(Config):
     """
 
     keys: tuple[str, ...] = ()
+    vision: Component | None = None
     residual_scale: float | tuple[float, ...] = 0.2
     hidden: tuple[int, ...] = (256, 256)
     heads: int = Field(default=10, ge=2)
@@ -60,11 +61,9 @@ class ResidualTd3Config(Config):
     human_weight: float = Field(default=1.0, ge=0)
     exploration_std: float = Field(default=0.05, ge=0)
 
-    def build(
-        self, observation: ObservationSpec, action: ActionSpec, normaliser: Normaliser, seed: int
-    ) -> ResidualTd3:
-        """Return a fresh learner; `normaliser` is of the packed observation."""
-        return ResidualTd3(self, observation, action, normaliser, seed)
+    def build(self, base: Foundation, seed: int) -> ResidualTd3:
+        """Return a fresh learner."""
+        return ResidualTd3(self, base, seed)
 
     def scales(self, action_size: int) -> tuple[float, ...]:
         """Return the bound of the residual per action element.
@@ -95,34 +94,32 @@ class ResidualTd3:
 
     Args:
         config: settings.
-        observation, action: specs the batches travel under.
-        normaliser: of the packed observation.
+        base: whose specs the batches travel under, and whose normaliser they need.
         seed: of the initial weights and of all noise.
     """
 
     def __init__(
         self,
         config: ResidualTd3Config,
-        observation: ObservationSpec,
-        action: ActionSpec,
-        normaliser: Normaliser,
+        base: Foundation,
         seed: int,
     ) -> None:
         self._config = config
-        self._observation = observation
-        columns = observation.columns(config.keys or tuple(observation.vectors))
+        self._observation = base.observation
+        size = base.action.size
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            encoder = StateEncoder(columns, normaliser)
-            self.actor = ResidualActor(encoder, config.scales(action.size), config.hidden)
-            critic = CriticEnsemble(config.heads, encoder.size + action.size, config.hidden)
+            encoder = build_encoder(base.observation, base.normaliser, config.keys, config.vision)
+            self.actor = ResidualActor(encoder, config.scales(size), config.hidden)
+            critic = CriticEnsemble(config.heads, encoder.size + size, config.hidden)
         self._generator = torch.Generator().manual_seed(seed)
         self.actor_target = deepcopy(self.actor).requires_grad_(False)
-        self._actor_polyak = Polyak(self.actor_target, self.actor, config.tau)
+        self._actor_polyak = Polyak(self.actor_target.mlp, self.actor.mlp, config.tau)
         self._actor_adam = GuardedAdam(
-            self.actor.parameters(), config.actor_lr, config.max_grad_norm
+            self.actor.mlp.parameters(), config.actor_lr, config.max_grad_norm
         )
         self.critics = CriticStep(
+            encoder,
             critic,
             target_heads=config.target_heads,
             learning_rate=config.critic_lr,
@@ -133,18 +130,10 @@ class ResidualTd3:
 
     def update(self, batches: Sequence[Batch], *, train_actor: bool = True) -> dict[str, float]:
         """Do one cycle, see `Learner.update`."""
-        encoder = self.actor.encoder
-        metrics: dict[str, float] = {}
-        for batch in batches:
-            features = encoder(batch.observation)
-            next_features = encoder(batch.next_observation)
-            next_action = self.target_action(next_features, batch.next_base_action)
-            metrics = self.critics.step(
-                features, next_features, batch, next_action, self._generator
-            )
-            self._actor_polyak.update()
+        metrics, features = [self._critic_step(batch) for batch in batches][-1]
         if train_actor:
-            metrics |= self._actor_step(encoder(batches[-1].observation), batches[-1])
+            # As the critics saw it before their last step: encoding anew would cost a pass.
+            metrics |= self._actor_step(features, batches[-1])
         skipped = self.critics.adam.skipped + self._actor_adam.skipped
         return {**finite(metrics), "skipped_updates": float(skipped)}
 
@@ -186,6 +175,14 @@ class ResidualTd3:
         self._actor_adam.load_state_dict(under("actor_adam", state))
         self.critics.load_state_dict(under("critics", state))
         self._generator.set_state(state["generator"].clone())
+
+    def _critic_step(self, batch: Batch) -> tuple[dict[str, float], Tensor]:
+        """Return metrics, and the features for the actor, detached."""
+        seen = self.critics.encode(batch)
+        next_action = self.target_action(seen.next_target, batch.next_base_action)
+        metrics = self.critics.step(seen, batch, next_action, self._generator)
+        self._actor_polyak.update()
+        return metrics, seen.now.detach()
 
     def _actor_step(self, features: Tensor, batch: Batch) -> dict[str, float]:
         config = self._config

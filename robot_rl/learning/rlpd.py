@@ -11,14 +11,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from robot_rl.config.model import Config
-from robot_rl.core.spec import ActionSpec, ObservationSpec
-from robot_rl.data.normaliser import Normaliser
+from robot_rl.config.model import Component, Config
 from robot_rl.data.replay.batch import Batch
+from robot_rl.learning.contract import Foundation
 from robot_rl.learning.critic_step import CriticStep
 from robot_rl.learning.optimiser import GuardedAdam, finite, prefixed, under
 from robot_rl.networks.critic import CriticEnsemble
-from robot_rl.networks.encoder import StateEncoder
+from robot_rl.networks.encoder import build_encoder
 from robot_rl.networks.gaussian_actor import GaussianActor
 from robot_rl.policies.gaussian import GaussianPolicy
 
@@ -28,6 +27,7 @@ class RlpdConfig(Config):
 
     Args:
         keys: observation vectors that actor and critics see; empty for all.
+        vision: how they see the cameras, see `build_encoder`; without it they see none.
         hidden: sizes of the hidden layers of actor and critics.
         heads, target_heads: critics, and how many random ones the target takes the minimum of.
         critic_lr, actor_lr, temperature_lr: step sizes of Adam.
@@ -39,6 +39,7 @@ class RlpdConfig(Config):
     """
 
     keys: tuple[str, ...] = ()
+    vision: Component | None = None
     hidden: tuple[int, ...] = Field(default=(256, 256), min_length=1)
     heads: int = Field(default=10, ge=2)
     target_heads: int = Field(default=2, ge=1)
@@ -51,11 +52,9 @@ class RlpdConfig(Config):
     entropy_backup: bool = False
     target_range: tuple[float, float] | None = None
 
-    def build(
-        self, observation: ObservationSpec, action: ActionSpec, normaliser: Normaliser, seed: int
-    ) -> Rlpd:
-        """Return a fresh learner; `normaliser` is of the packed observation."""
-        return Rlpd(self, observation, action, normaliser, seed)
+    def build(self, base: Foundation, seed: int) -> Rlpd:
+        """Return a fresh learner."""
+        return Rlpd(self, base, seed)
 
 
 class Rlpd:
@@ -69,39 +68,39 @@ class Rlpd:
 
     Args:
         config: settings.
-        observation, action: specs the batches travel under.
-        normaliser: of the packed observation.
+        base: whose specs the batches travel under, and whose normaliser they need.
         seed: of the initial weights and of all noise.
     """
 
     def __init__(
         self,
         config: RlpdConfig,
-        observation: ObservationSpec,
-        action: ActionSpec,
-        normaliser: Normaliser,
+        base: Foundation,
         seed: int,
     ) -> None:
         self._config = config
-        self._observation = observation
-        self._target_entropy = -action.size / 2
-        columns = observation.columns(config.keys or tuple(observation.vectors))
+        self._observation = base.observation
+        size = base.action.size
+        self._target_entropy = -base.action.size / 2
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            encoder = StateEncoder(columns, normaliser)
-            self.actor = GaussianActor(encoder, action.size, config.hidden)
-            critic = CriticEnsemble(config.heads, encoder.size + action.size, config.hidden)
+            encoder = build_encoder(base.observation, base.normaliser, config.keys, config.vision)
+            self.actor = GaussianActor(encoder, size, config.hidden)
+            critic = CriticEnsemble(config.heads, encoder.size + size, config.hidden)
         self._generator = torch.Generator().manual_seed(seed)
         self.temperature_weight = nn.Parameter(
             torch.tensor(math.log(math.expm1(config.initial_temperature)))
         )
         self._actor_adam = GuardedAdam(
-            self.actor.parameters(), config.actor_lr, config.max_grad_norm
+            [*self.actor.trunk.parameters(), *self.actor.head.parameters()],
+            config.actor_lr,
+            config.max_grad_norm,
         )
         self._temperature_adam = GuardedAdam(
             [self.temperature_weight], config.temperature_lr, config.max_grad_norm
         )
         self.critics = CriticStep(
+            encoder,
             critic,
             target_heads=config.target_heads,
             learning_rate=config.critic_lr,
@@ -112,19 +111,10 @@ class Rlpd:
 
     def update(self, batches: Sequence[Batch], *, train_actor: bool = True) -> dict[str, float]:
         """Do one cycle, see `Learner.update`."""
-        encoder = self.actor.encoder
-        metrics: dict[str, float] = {}
-        for batch in batches:
-            features = encoder(batch.observation)
-            next_features = encoder(batch.next_observation)
-            with torch.no_grad():
-                next_action, log_prob = self.actor.sample(next_features, self._generator)
-                bonus = -self._temperature() * log_prob if self._config.entropy_backup else 0.0
-            metrics = self.critics.step(
-                features, next_features, batch, next_action, self._generator, bonus
-            )
+        metrics, features = [self._critic_step(batch) for batch in batches][-1]
         if train_actor:
-            metrics |= self._actor_step(encoder(batches[-1].observation))
+            # As the critics saw it before their last step: encoding anew would cost a pass.
+            metrics |= self._actor_step(features)
         adams = (self.critics.adam, self._actor_adam, self._temperature_adam)
         return {**finite(metrics), "skipped_updates": float(sum(adam.skipped for adam in adams))}
 
@@ -158,6 +148,15 @@ class Rlpd:
 
     def _temperature(self) -> Tensor:
         return functional.softplus(self.temperature_weight)
+
+    def _critic_step(self, batch: Batch) -> tuple[dict[str, float], Tensor]:
+        """Return metrics, and the features for the actor, detached."""
+        seen = self.critics.encode(batch)
+        with torch.no_grad():
+            next_action, log_prob = self.actor.sample(seen.next, self._generator)
+            bonus = -self._temperature() * log_prob if self._config.entropy_backup else 0.0
+        metrics = self.critics.step(seen, batch, next_action, self._generator, bonus)
+        return metrics, seen.now.detach()
 
     def _actor_step(self, features: Tensor) -> dict[str, float]:
         action, log_prob = self.actor.sample(features, self._generator)

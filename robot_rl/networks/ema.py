@@ -53,7 +53,8 @@ class Polyak:
 
 def _lerp(slow: list[Tensor], live: list[Tensor], weight: float) -> None:
     # One call for all tensors: on small networks a call each is most of the cost.
-    torch._foreach_lerp_(slow, live, weight)  # pyright: ignore[reportPrivateImportUsage]
+    if slow:
+        torch._foreach_lerp_(slow, live, weight)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _detached(parameters: Iterable[Tensor]) -> list[Tensor]:

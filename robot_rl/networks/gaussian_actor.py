@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from robot_rl.networks.encoder import StateEncoder
+from robot_rl.networks.encoder import Encoder
 from robot_rl.networks.mlp import Mlp
 from robot_rl.networks.tanh_gaussian import TanhGaussian
 
@@ -19,12 +19,12 @@ class GaussianActor(nn.Module):
     The encoder's buffers are part of the weights, so they carry everything that acting needs.
 
     Args:
-        encoder: turns packed observations into features.
+        encoder: turns observations into features; it has a `size`. The critics train it.
         action_size: number of action elements.
         hidden: sizes of the hidden layers.
     """
 
-    def __init__(self, encoder: StateEncoder, action_size: int, hidden: Sequence[int]) -> None:
+    def __init__(self, encoder: Encoder, action_size: int, hidden: Sequence[int]) -> None:
         super().__init__()
         self.encoder = encoder
         *before, last = hidden

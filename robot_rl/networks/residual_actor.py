@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from robot_rl.networks.encoder import StateEncoder
+from robot_rl.networks.encoder import Encoder
 from robot_rl.networks.mlp import Mlp
 
 
@@ -17,16 +17,14 @@ class ResidualActor(nn.Module):
     Encoder and scale are buffers, so weights carry everything that acting needs.
 
     Args:
-        encoder: turns packed observations into features.
+        encoder: turns observations into features; it has a `size`. The critics train it.
         scale: bound of the residual per action element, normalised.
         hidden: sizes of the hidden layers.
     """
 
     scale: Tensor
 
-    def __init__(
-        self, encoder: StateEncoder, scale: Sequence[float], hidden: Sequence[int]
-    ) -> None:
+    def __init__(self, encoder: Encoder, scale: Sequence[float], hidden: Sequence[int]) -> None:
         super().__init__()
         self.encoder = encoder
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from robot_rl.core.spec import ObservationSpec
 from robot_rl.core.types import Observation, Vector
-from robot_rl.networks.encoder import NumpyEncoder
 from robot_rl.networks.gaussian_actor import GaussianActor
 from robot_rl.networks.mlp import NumpyMlp
 from robot_rl.networks.tanh_gaussian import STD_MAX, STD_MIN
@@ -39,7 +38,7 @@ class GaussianPolicy:
 
     def propose(self, observation: Observation, base_action: Vector, *, explore: bool) -> Vector:
         """Return float32[d] in [-1, 1]: a sample to explore, else the tanh of the mean."""
-        features = self._encoder(self._observation.pack(observation.vectors))
+        features = self._look(observation)
         raw = self._head(np.maximum(self._trunk(features), np.float32(0)))
         mean, log_std = np.split(raw, 2)
         if explore:
@@ -60,6 +59,6 @@ class GaussianPolicy:
     def _refresh(self) -> None:
         weights = self._actor.state_dict()
         linear = {f"layers.0.{k.split('.')[-1]}": v for k, v in weights.items() if "head" in k}
-        self._encoder = NumpyEncoder(self._actor.encoder)
+        self._look = self._actor.encoder.look(self._observation)
         self._trunk = NumpyMlp(weights, "trunk.", layer_norm=False)
         self._head = NumpyMlp(linear, "", layer_norm=False)

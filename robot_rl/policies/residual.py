@@ -11,7 +11,6 @@ from torch import Tensor
 
 from robot_rl.core.spec import ObservationSpec
 from robot_rl.core.types import Observation, Vector
-from robot_rl.networks.encoder import NumpyEncoder
 from robot_rl.networks.mlp import NumpyMlp
 from robot_rl.networks.residual_actor import ResidualActor
 from robot_rl.policies.weights import load_checked
@@ -63,7 +62,7 @@ class ResidualPolicy:
 
     def residual(self, observation: Observation, base_action: Vector) -> Vector:
         """Return the residual alone, float32[d] within the actor's scale."""
-        features = self._encoder(self._observation.pack(observation.vectors))
+        features = self._look(observation)
         return self._scale * np.tanh(self._mlp(np.concatenate([features, base_action])))
 
     def load_weights(self, weights: Mapping[str, Tensor], version: int) -> None:
@@ -77,7 +76,7 @@ class ResidualPolicy:
         self._refresh()
 
     def _refresh(self) -> None:
-        self._encoder = NumpyEncoder(self._actor.encoder)
+        self._look = self._actor.encoder.look(self._observation)
         self._mlp = NumpyMlp(self._actor.state_dict(), "mlp.", layer_norm=True)
         self._scale = self._actor.scale.numpy().copy()
 

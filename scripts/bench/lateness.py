@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import numpy as np
@@ -66,7 +67,8 @@ def new_learner(station: Station, config: RunConfig) -> Any:
     task = station.bench.task
     ones = np.ones(task.observation.packed_size, np.float32)
     normaliser = Normaliser(offset=0 * ones, scale=ones)
-    return config.learner.build(task.observation, task.action, normaliser, config.seed)
+    base = SimpleNamespace(observation=task.observation, action=task.action, normaliser=normaliser)
+    return config.learner.build(base, config.seed)
 
 
 def build_worker(arguments: str) -> LearnerWorker:

@@ -26,7 +26,7 @@ class LearnerBench:
 
     def __init__(self, work: Workload, config: Any, steps: int) -> None:
         task, schedule = work.station.bench.task, work.config.schedule
-        self.learner = config.build(task.observation, task.action, work.base.normaliser, 0)
+        self.learner = config.build(work.base, 0)
         self.cycle = schedule.batches_per_cycle
         # Episodes this short leave room for fewer steps than the capacity says.
         online = ReplayBuffer(2 * steps, task.observation, task.action.size)
@@ -62,15 +62,14 @@ class LearnerBench:
         """
         batch, critics = self.sampler.sample(), self.learner.critics
         batches = [batch] * self.cycle
-        features = self.learner.actor.encoder(batch.observation)
-        after = self.learner.actor.encoder(batch.next_observation)
+        seen = critics.encode(batch)
         noise = torch.Generator().manual_seed(0)
         polyak = Polyak(deepcopy(critics.critic), critics.critic, 0.005)
         work = {
             "sampling": self.sampler.sample,
-            "target": lambda: critics.td_target(after, batch.action, batch, noise),
+            "target": lambda: critics.td_target(seen.next_target, batch.action, batch, noise),
             "polyak": polyak.update,
-            "step": lambda: critics.step(features, after, batch, batch.action, noise),
+            "step": lambda: critics.step(seen, batch, batch.action, noise),
             "critics": lambda: self.learner.update(batches, train_actor=False),
             "cycle": lambda: self.learner.update(batches),
         }

@@ -114,8 +114,7 @@ def vector_rates(work: Workload, count: int, repeats: int) -> list[float]:
 
 def _rollout(work: Workload, watch: Stopwatch | None = None) -> Rollout:
     """The training rollout: base, a fresh online policy that explores, nobody intervening."""
-    task = work.station.bench.task
-    learner = work.config.learner.build(task.observation, task.action, work.base.normaliser, 0)
+    learner = work.config.learner.build(work.base, 0)
     policy = learner.policy()
     if watch:
         watch.watch(policy, "propose", "propose")

@@ -15,7 +15,7 @@ from robot_rl.app.station import Station
 from robot_rl.core.episode import EpisodeMetadata
 from robot_rl.core.errors import ConfigError
 from robot_rl.data.disk.durable import Disk
-from robot_rl.policies.diffusion import DiffusionPolicy
+from robot_rl.policies.chunk_policy import ChunkPolicy
 from robot_rl.runtime.checkpoint import latest_checkpoint, unflatten
 from robot_rl.runtime.rollout import succeeded
 from robot_rl.runtime.statistics import median_and_spread, wilson_interval
@@ -89,10 +89,8 @@ def _learned_wins(trial: Trial) -> int:
 def _evaluate(trial: Trial) -> int:
     folder, station = RunFolder.open(trial.path), Station.of_run(trial.config)
     task = station.bench.task
-    base = DiffusionPolicy.load(folder.base, task.contract)
-    learner = trial.config.learner.build(
-        task.observation, task.action, base.normaliser, trial.config.seed
-    )
+    base = ChunkPolicy.load(folder.base, task.contract)
+    learner = trial.config.learner.build(base, trial.config.seed)
     saved = latest_checkpoint(folder.checkpoints)
     if saved is None:
         raise ConfigError(f"{trial.path} has no checkpoint")

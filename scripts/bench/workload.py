@@ -16,8 +16,8 @@ from robot_rl.core.episode import Episode, EpisodeMetadata
 from robot_rl.core.types import Source
 from robot_rl.data.chunks import chunk_windows
 from robot_rl.data.normaliser import Normaliser
-from robot_rl.learning.diffusion_bc import train_diffusion
-from robot_rl.policies.diffusion import DiffusionPolicy
+from robot_rl.learning.imitation import train_policy
+from robot_rl.policies.chunk_policy import ChunkPolicy
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RUN = CONFIGS / "runs" / "peg_insert.yaml"
@@ -44,7 +44,7 @@ class Workload:
     config: RunConfig
     station: Station
     demos: list[Episode]
-    base: DiffusionPolicy
+    base: ChunkPolicy
 
 
 def task_overrides(task: str) -> list[str]:
@@ -90,14 +90,12 @@ def _demonstrate(config: RunConfig, station: Station, count: int) -> list[Episod
     ]
 
 
-def _imitate(
-    config: RunConfig, station: Station, demos: list[Episode], steps: int
-) -> DiffusionPolicy:
+def _imitate(config: RunConfig, station: Station, demos: list[Episode], steps: int) -> ChunkPolicy:
     task = station.bench.task
     packed = np.concatenate([task.observation.pack(e.vectors) for e in demos])
     normaliser = Normaliser.fit_min_max(packed, margin=0.1)
     base = config.base.build(task.observation, task.action, normaliser)
     data = chunk_windows(demos, config.base.horizon, task.observation)
     settings = config.imitate.model_copy(update={"steps": steps, "warmup_steps": 0})
-    train_diffusion(base, data, settings, seed=0)
+    train_policy(base, data, settings, seed=0)
     return base

@@ -16,6 +16,7 @@ from robot_rl.core.errors import RobotRlError
 from robot_rl.core.spec import TaskSpec
 from robot_rl.data.exchange.topics.topic_map import TopicMap
 from robot_rl.data.normaliser import Normaliser
+from robot_rl.policies.chunk_policy import ChunkPolicy, ChunkPolicyConfig
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
@@ -46,19 +47,23 @@ def build_cell(path: Path) -> None:
     assert fitting
 
 
-def build_for_a_task(path: Path) -> None:
+def build_for_a_task(path: Path, build) -> None:
     """What learns or acts finds the observations that it names in at least one task."""
     fitting = []
     for task in TASKS:
         try:
-            fitting.append(build_learning(load(path, Config), built_task(task).spec))
+            fitting.append(build(load(path, Config), built_task(task).spec))
         except RobotRlError:
             continue
     assert fitting
 
 
-def build_learning(config: Config, task: TaskSpec):
+def build_policy(config: Config, task: TaskSpec) -> ChunkPolicy:
     return config.build(task.observation, task.action, identity(task), seed=0)
+
+
+def build_learner(config: Config, task: TaskSpec):
+    return config.build(build_policy(ChunkPolicyConfig(), task), seed=0)
 
 
 def build_run(path: Path) -> None:
@@ -66,8 +71,8 @@ def build_run(path: Path) -> None:
     station = Station.of_run(config)
     for person in (config.demonstrator, config.supervisor):
         assert person is None or person.build(station.bench).name
-    for part in (config.base, config.learner):
-        assert build_learning(part, station.bench.task)
+    base = build_policy(config.base, station.bench.task)
+    assert config.learner.build(base, seed=0)
     station.bench.close()
 
 
@@ -78,8 +83,8 @@ def identity(task: TaskSpec) -> Normaliser:
 
 BUILDERS = {
     "cells": build_cell,
-    "learners": build_for_a_task,
-    "policies": build_for_a_task,
+    "learners": lambda path: build_for_a_task(path, build_learner),
+    "policies": lambda path: build_for_a_task(path, build_policy),
     "runs": build_run,
     "tasks": build_task,
     "topics": lambda path: load(path, TopicMap),

@@ -40,7 +40,7 @@ def base(make_base):
 
 
 def deployed(config, task, base, value, version=3) -> Deployed:
-    learner = config.learner.build(task.observation, task.action, base.normaliser, 1)
+    learner = config.learner.build(base, 1)
     weights = {
         name: torch.full_like(tensor, value) if name.startswith("mlp.") else tensor
         for name, tensor in learner.weights().items()
@@ -61,7 +61,7 @@ def act(policy, task):
 
 
 def test_a_fresh_policy_is_version_0_and_leaves_the_base_action_alone(config, task, base):
-    policy = new_policy(config, task, base.normaliser)
+    policy = new_policy(config, base)
     assert policy.version == 0
     assert act(policy, task) == pytest.approx([0.1, -0.2], abs=1e-6)
 
@@ -69,8 +69,8 @@ def test_a_fresh_policy_is_version_0_and_leaves_the_base_action_alone(config, ta
 def test_a_deployed_policy_acts_again_as_it_did(config, task, base, tmp_path):
     chosen = deployed(config, task, base, 0.1)
     save_improved(tmp_path / "improved", chosen, base)
-    loaded = load_improved(tmp_path / "improved", config, task, base)
-    alive = new_policy(config, task, base.normaliser)
+    loaded = load_improved(tmp_path / "improved", config, base)
+    alive = new_policy(config, base)
     alive.load_weights(chosen.weights, 3)
     assert loaded.version == 3
     assert np.array_equal(act(loaded, task), act(alive, task))
@@ -79,21 +79,21 @@ def test_a_deployed_policy_acts_again_as_it_did(config, task, base, tmp_path):
 
 def test_where_the_base_is_deployed_there_is_no_online_policy(config, task, base, tmp_path):
     save_improved(tmp_path, Deployed(version=0, success=0.5, weights=None), base)
-    assert load_improved(tmp_path, config, task, base) is None
+    assert load_improved(tmp_path, config, base) is None
 
 
 def test_the_policy_that_was_deployed_last_is_loaded(config, task, base, tmp_path):
     save_improved(tmp_path, Deployed(version=0, success=0.5, weights=None), base)
     save_improved(tmp_path, deployed(config, task, base, 0.1, version=8), base)
     save_improved(tmp_path, deployed(config, task, base, 0.2, version=9), base)
-    assert load_improved(tmp_path, config, task, base).version == 9
+    assert load_improved(tmp_path, config, base).version == 9
 
 
 def test_a_policy_learned_on_another_base_is_refused(config, task, base, make_base, tmp_path):
     save_improved(tmp_path, deployed(config, task, base, 0.1), base)
     other = make_base(1)
     with pytest.raises(FingerprintError, match="improve it anew") as caught:
-        load_improved(tmp_path, config, task, other)
+        load_improved(tmp_path, config, other)
     assert base.fingerprint[:12] in str(caught.value)
     assert other.fingerprint[:12] in str(caught.value)
 
@@ -101,7 +101,7 @@ def test_a_policy_learned_on_another_base_is_refused(config, task, base, make_ba
 def test_even_the_bare_base_is_refused_under_another_base(config, task, base, make_base, tmp_path):
     save_improved(tmp_path, Deployed(version=0, success=0.5, weights=None), base)
     with pytest.raises(FingerprintError):
-        load_improved(tmp_path, config, task, make_base(1))
+        load_improved(tmp_path, config, make_base(1))
 
 
 def test_equal_bases_pass(base, make_base, tmp_path):
@@ -110,4 +110,4 @@ def test_equal_bases_pass(base, make_base, tmp_path):
 
 def test_without_a_deployed_policy_the_remedy_is_named(config, task, base, tmp_path):
     with pytest.raises(ConfigError, match="has no improved policy: run `robot-rl improve`"):
-        load_improved(tmp_path / "improved", config, task, base)
+        load_improved(tmp_path / "improved", config, base)

@@ -37,7 +37,7 @@ from robot_rl.app.summary import (
     RunSummary,
 )
 from robot_rl.core.types import GateReason, Source
-from robot_rl.policies.diffusion import DiffusionPolicy
+from robot_rl.policies.chunk_policy import ChunkPolicy
 from robot_rl.runtime.checkpoint import latest_checkpoint
 from robot_rl.runtime.evaluator import Deployed
 from robot_rl.runtime.events import EpisodeEnded, Evaluated, PhaseEnded, PhaseStarted, read_events
@@ -178,7 +178,7 @@ def test_start_states_of_the_phases_never_meet(kit, tiny_run):
 
 
 def test_everything_recorded_says_where_it_is_from(kit, tiny_run):
-    base = DiffusionPolicy.load(tiny_run.base)
+    base = ChunkPolicy.load(tiny_run.base)
     for episode in kit.episodes(tiny_run, "online"):
         assert episode.metadata.base_fingerprint == base.fingerprint
         assert episode.metadata.operator == "simulated supervisor"
@@ -305,8 +305,8 @@ def test_a_look_at_an_unfinished_run_does_not_decide_its_final_evaluation(kit, t
     with pytest.raises(Stopped):
         improve(kit.context(folder, sink, stop=stop))
     assert kit.run("evaluate", "--resume", folder.path) == 0
-    base = DiffusionPolicy.load(folder.base)
-    policy = new_policy(folder.config, folder.config.task.build().spec, base.normaliser)
+    base = ChunkPolicy.load(folder.base)
+    policy = new_policy(folder.config, base)
     learner = folder.config.learner.build(
         base.observation, base.action, base.normaliser, folder.config.seed
     )
@@ -327,7 +327,7 @@ def test_a_base_that_was_trained_again_is_refused_under_the_improved_policy(
     kit, tiny_run, tmp_path, capsys
 ):
     folder = copy_of(tiny_run, tmp_path / "copy")
-    old = DiffusionPolicy.load(folder.base)
+    old = ChunkPolicy.load(folder.base)
     shutil.rmtree(folder.base)
     task = folder.config.task.build().spec
     again = folder.config.base.build(

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,12 @@ def action_spec() -> ActionSpec:
 @pytest.fixture
 def normaliser() -> Normaliser:
     return Normaliser(offset=np.zeros(INPUTS, np.float32), scale=np.ones(INPUTS, np.float32))
+
+
+@pytest.fixture
+def base(observation_spec, action_spec, normaliser) -> SimpleNamespace:
+    """What a learner builds upon, without a policy."""
+    return SimpleNamespace(observation=observation_spec, action=action_spec, normaliser=normaliser)
 
 
 @pytest.fixture

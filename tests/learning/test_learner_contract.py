@@ -30,10 +30,10 @@ METRICS = {
 
 
 @pytest.fixture(params=CONFIGS)
-def build(request, observation_spec, action_spec, normaliser):
+def build(request, base):
     def build(seed=0, **changes):
         config = CONFIGS[request.param].model_copy(update=changes)
-        return config.build(observation_spec, action_spec, normaliser, seed)
+        return config.build(base, seed)
 
     return build
 

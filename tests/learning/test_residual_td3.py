@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +11,10 @@ from robot_rl.learning.residual_td3 import ResidualTd3, ResidualTd3Config
 
 
 @pytest.fixture
-def build(observation_spec, action_spec, normaliser):
+def build(base):
     def build(seed=0, **changes) -> ResidualTd3:
         config = ResidualTd3Config(**{"hidden": (16, 16), "heads": 3, **changes})
-        return config.build(observation_spec, action_spec, normaliser, seed)
+        return config.build(base, seed)
 
     return build
 
@@ -172,7 +174,9 @@ def test_the_residual_moves_towards_the_better_action(make_batch, normaliser):
     config = ResidualTd3Config(
         hidden=(32, 32), heads=3, residual_scale=0.2, critic_lr=3e-3, actor_lr=3e-3, tau=0.05
     )
-    learner = config.build(spec, action_spec, normaliser, 0)
+    learner = config.build(
+        SimpleNamespace(observation=spec, action=action_spec, normaliser=normaliser), 0
+    )
     zeros = torch.zeros(64, 1)
     for seed in range(300):
         action = 0.3 * (torch.rand(64, 1, generator=torch.Generator().manual_seed(seed)) * 2 - 1)

@@ -5,10 +5,10 @@ from robot_rl.learning.rlpd import Rlpd, RlpdConfig
 
 
 @pytest.fixture
-def build(observation_spec, action_spec, normaliser):
+def build(base):
     def build(seed=0, **changes) -> Rlpd:
         config = RlpdConfig(**{"hidden": (16, 16), "heads": 3, **changes})
-        return config.build(observation_spec, action_spec, normaliser, seed)
+        return config.build(base, seed)
 
     return build
 

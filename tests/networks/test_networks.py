@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from robot_rl.core.errors import ConfigError
+from robot_rl.core.spec import ObservationSpec, VectorSpec
+from robot_rl.core.types import Observation
 from robot_rl.data.normaliser import Normaliser
 from robot_rl.networks.critic import CriticEnsemble
 from robot_rl.networks.denoiser import ConditionalUnet1d, MlpDenoiser
 from robot_rl.networks.ema import Ema, Polyak
-from robot_rl.networks.encoder import NumpyEncoder, StateEncoder
+from robot_rl.networks.encoder import StateEncoder
 from robot_rl.networks.gaussian_actor import GaussianActor
 from robot_rl.networks.mlp import Mlp, NumpyMlp
 from robot_rl.networks.residual_actor import ResidualActor
@@ -34,10 +36,12 @@ def test_encoder_has_state_and_nothing_to_train():
     assert set(encoder().state_dict()) == {"columns", "offset", "scale"}
 
 
-def test_numpy_encoder_equals_the_torch_one():
+def test_a_look_equals_the_torch_pass():
     packed = np.float32([-7.0, 1.0, 2.5])
+    spec = ObservationSpec(vectors={"v": VectorSpec(names=("a", "b", "c"), unit="m")})
+    observation = Observation(stamp_ns=0, vectors={"v": packed})
     torch_features = encoder()(torch.from_numpy(packed)).numpy()
-    np.testing.assert_array_equal(NumpyEncoder(encoder())(packed), torch_features)
+    np.testing.assert_array_equal(encoder().look(spec)(observation), torch_features)
 
 
 @pytest.mark.parametrize("layer_norm", [False, True])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -190,7 +192,10 @@ def test_a_share_that_leaves_a_buffer_unused_stops_at_the_border(share):
 def real_worker(kit, config, capacity, seed=0):
     size = kit.observation.packed_size
     normaliser = Normaliser(offset=np.zeros(size, "f4"), scale=np.ones(size, "f4"))
-    learner = config.build(kit.observation, kit.action, normaliser, seed)
+    learner = config.build(
+        SimpleNamespace(observation=kit.observation, action=kit.action, normaliser=normaliser),
+        seed,
+    )
     made = schedule(prefill_steps=6, utd=4.0, n_step=3, capacity=capacity)
     return LearnerWorker(learner, kit.task, made, [], seed)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ def build(arguments: str) -> LearnerWorker:
     schedule = ScheduleConfig(**{**given, **json.loads(arguments)})
     normaliser = Normaliser(offset=np.zeros(3, np.float32), scale=np.ones(3, np.float32))
     config = ResidualTd3Config(hidden=(8,), heads=2)
-    learner = config.build(TASK.observation, TASK.action, normaliser, 0)
+    learner = config.build(
+        SimpleNamespace(observation=TASK.observation, action=TASK.action, normaliser=normaliser), 0
+    )
     return LearnerWorker(learner, TASK, schedule, [], seed=1)
 
 

@@ -1,4 +1,4 @@
-"""Behaviour cloning of a `DiffusionPolicy` from windows of demonstrations."""
+"""Behaviour cloning of a `ChunkPolicy` from windows of demonstrations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from robot_rl.config.model import Config
 from robot_rl.core.errors import ContractError
 from robot_rl.data.chunks import ChunkData
 from robot_rl.networks.ema import Ema
-from robot_rl.policies.diffusion import DiffusionPolicy
+from robot_rl.policies.chunk_policy import ChunkPolicy
 
 Progress = Callable[[int, Mapping[str, float]], None]
 """Called with the number of steps done and the metrics so far."""
@@ -24,8 +24,8 @@ HELD_OUT_DRAWS = 4
 """Noise draws per held-out window: the loss at one random diffusion step is noisy."""
 
 
-class DiffusionBcConfig(Config):
-    """Settings of `train_diffusion`.
+class ImitationConfig(Config):
+    """Settings of `train_policy`.
 
     Args:
         steps: gradient steps.
@@ -49,10 +49,10 @@ class DiffusionBcConfig(Config):
     held_out: float = Field(default=0.1, ge=0, lt=1)
 
 
-def train_diffusion(
-    policy: DiffusionPolicy,
+def train_policy(
+    policy: ChunkPolicy,
     data: ChunkData,
-    config: DiffusionBcConfig,
+    config: ImitationConfig,
     seed: int,
     on_progress: Progress | None = None,
 ) -> dict[str, float]:
@@ -119,7 +119,7 @@ class Windows:
 
 
 def masked_loss(
-    policy: DiffusionPolicy, network: nn.Module, windows: Windows, generator: torch.Generator
+    policy: ChunkPolicy, network: nn.Module, windows: Windows, generator: torch.Generator
 ) -> Tensor:
     """Return the mean squared error of the prediction over valid actions.
 
@@ -133,7 +133,7 @@ def masked_loss(
     return (error * windows.valid).sum() / windows.valid.sum().clamp(min=1)
 
 
-def _check(policy: DiffusionPolicy, data: ChunkData) -> None:
+def _check(policy: ChunkPolicy, data: ChunkData) -> None:
     expected = (policy.observation.packed_size, policy.config.horizon, policy.action.size)
     got = (data.observation.shape[-1], *data.action.shape[1:])
     if got != expected or not len(data):
@@ -143,7 +143,7 @@ def _check(policy: DiffusionPolicy, data: ChunkData) -> None:
         )
 
 
-def _split(policy: DiffusionPolicy, data: ChunkData, held_out: float) -> tuple[Windows, Windows]:
+def _split(policy: ChunkPolicy, data: ChunkData, held_out: float) -> tuple[Windows, Windows]:
     """Return the first windows to train on and the last ones to evaluate on."""
     windows = Windows(
         policy.encoder(torch.from_numpy(data.observation)),
@@ -154,7 +154,7 @@ def _split(policy: DiffusionPolicy, data: ChunkData, held_out: float) -> tuple[W
     return windows.rows(slice(train)), windows.rows(slice(train, None))
 
 
-def _schedule(step: int, config: DiffusionBcConfig) -> float:
+def _schedule(step: int, config: ImitationConfig) -> float:
     """Return the share of the peak step size at `step`, counted from 1."""
     if step <= config.warmup_steps:
         return step / config.warmup_steps
@@ -173,7 +173,7 @@ def _accumulate(metrics: dict[str, float], loss: float, step: int) -> None:
 
 
 @torch.no_grad()
-def _held_out_loss(policy: DiffusionPolicy, windows: Windows, seed: int) -> float:
+def _held_out_loss(policy: ChunkPolicy, windows: Windows, seed: int) -> float:
     generator = torch.Generator().manual_seed(seed)
     losses = [
         masked_loss(policy, policy.denoiser, windows, generator).item()

@@ -8,14 +8,14 @@ from pydantic import ValidationError
 from robot_rl.core.errors import ConfigError, ContractError, FingerprintError, StorageError
 from robot_rl.core.spec import JOINT_POSITION, TCP_TWIST
 from robot_rl.data.normaliser import Normaliser
-from robot_rl.policies.diffusion import DiffusionPolicy, DiffusionPolicyConfig
+from robot_rl.policies.chunk_policy import ChunkPolicy, ChunkPolicyConfig
 
 
 @pytest.fixture
 def build(observation_spec, action_spec, normaliser):
-    def build(contract="", seed=0, normaliser=normaliser, **changes) -> DiffusionPolicy:
+    def build(contract="", seed=0, normaliser=normaliser, **changes) -> ChunkPolicy:
         settings = {"horizon": 4, "execute": 2, "hidden": (16,), "widths": (8, 8), **changes}
-        config = DiffusionPolicyConfig(**settings)
+        config = ChunkPolicyConfig(**settings)
         return config.build(
             observation_spec, action_spec, normaliser, contract=contract, seed=seed
         )
@@ -76,7 +76,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_name(build):
 def test_save_and_load_act_alike_under_one_fingerprint(build, observation, tmp_path, network):
     policy = build(network=network, seed=3, keys=(JOINT_POSITION,), prediction="epsilon")
     policy.save(tmp_path / "policy")
-    loaded = DiffusionPolicy.load(tmp_path / "policy", contract=policy.contract)
+    loaded = ChunkPolicy.load(tmp_path / "policy", contract=policy.contract)
     assert loaded.fingerprint == policy.fingerprint
     assert loaded.config == policy.config
     assert (loaded.observation, loaded.action) == (policy.observation, policy.action)
@@ -103,7 +103,7 @@ def test_the_fingerprint_follows_weights_normaliser_and_sampler(build):
 def test_a_policy_for_another_task_is_refused(build, tmp_path):
     build(contract="insertion").save(tmp_path)
     with pytest.raises(FingerprintError, match="for contract insertion, expected pushing"):
-        DiffusionPolicy.load(tmp_path, contract="pushing")
+        ChunkPolicy.load(tmp_path, contract="pushing")
 
 
 def test_changed_settings_are_noticed(build, tmp_path):
@@ -113,7 +113,7 @@ def test_changed_settings_are_noticed(build, tmp_path):
     description["config"]["inference_steps"] = 3
     file.write_text(json.dumps(description))
     with pytest.raises(FingerprintError, match="restore both files"):
-        DiffusionPolicy.load(tmp_path)
+        ChunkPolicy.load(tmp_path)
 
 
 def test_weights_of_another_network_are_refused(build, tmp_path):
@@ -121,15 +121,15 @@ def test_weights_of_another_network_are_refused(build, tmp_path):
     build(hidden=(16,)).save(tmp_path / "b")
     (tmp_path / "a" / "policy.safetensors").replace(tmp_path / "b" / "policy.safetensors")
     with pytest.raises(FingerprintError, match="does not hold the network"):
-        DiffusionPolicy.load(tmp_path / "b")
+        ChunkPolicy.load(tmp_path / "b")
 
 
 def test_a_folder_without_a_policy_is_a_storage_error(tmp_path):
     with pytest.raises(StorageError, match="no readable policy"):
-        DiffusionPolicy.load(tmp_path)
+        ChunkPolicy.load(tmp_path)
 
 
 @pytest.mark.parametrize("field", ["execute", "inference_steps"])
 def test_lengths_that_do_not_fit_are_refused(field):
     with pytest.raises((ConfigError, ValidationError), match=f"{field}: got 101"):
-        DiffusionPolicyConfig(**{field: 101})
+        ChunkPolicyConfig(**{field: 101})

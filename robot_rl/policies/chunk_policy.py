@@ -1,4 +1,4 @@
-"""Diffusion Policy: plans chunks by denoising. Training it: `robot_rl.learning.diffusion_bc`."""
+"""Diffusion Policy: plans chunks by denoising. Training it: `robot_rl.learning.imitation`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from robot_rl.policies import policy_files
 from robot_rl.policies.ddim import Ddim
 
 
-class DiffusionPolicyConfig(Config):
-    """Settings of `DiffusionPolicy`.
+class ChunkPolicyConfig(Config):
+    """Settings of `ChunkPolicy`.
 
     Args:
         horizon: length of a planned chunk.
@@ -69,12 +69,12 @@ class DiffusionPolicyConfig(Config):
         *,
         contract: str = "",
         seed: int = 0,
-    ) -> DiffusionPolicy:
-        """Return an untrained policy, see `DiffusionPolicy`."""
-        return DiffusionPolicy(self, observation, action, normaliser, contract=contract, seed=seed)
+    ) -> ChunkPolicy:
+        """Return an untrained policy, see `ChunkPolicy`."""
+        return ChunkPolicy(self, observation, action, normaliser, contract=contract, seed=seed)
 
 
-class DiffusionPolicy:
+class ChunkPolicy:
     """Diffusion Policy (Chi et al. 2023, arXiv 2303.04137), deterministic given the noise.
 
     It is conditioned on one observation, not on a history: the observation holds velocities.
@@ -90,7 +90,7 @@ class DiffusionPolicy:
 
     def __init__(
         self,
-        config: DiffusionPolicyConfig,
+        config: ChunkPolicyConfig,
         observation: ObservationSpec,
         action: ActionSpec,
         normaliser: Normaliser,
@@ -163,7 +163,7 @@ class DiffusionPolicy:
         policy_files.write(directory, description, self.denoiser.state_dict())
 
     @classmethod
-    def load(cls, directory: Path, contract: str | None = None) -> DiffusionPolicy:
+    def load(cls, directory: Path, contract: str | None = None) -> ChunkPolicy:
         """Read what `save` wrote.
 
         Args:
@@ -177,7 +177,7 @@ class DiffusionPolicy:
         description, weights = policy_files.read(directory)
         policy_files.check_contract(directory, description["contract"], contract)
         policy = cls(
-            DiffusionPolicyConfig.model_validate(description["config"]),
+            ChunkPolicyConfig.model_validate(description["config"]),
             policy_files.observation_spec(description["observation"]),
             policy_files.action_spec(description["action"]),
             Normaliser.from_state(description["normaliser"]),
@@ -199,7 +199,7 @@ class DiffusionPolicy:
         return digest.hexdigest()
 
 
-def _network(config: DiffusionPolicyConfig, action_size: int, features: int) -> nn.Module:
+def _network(config: ChunkPolicyConfig, action_size: int, features: int) -> nn.Module:
     if config.network == "mlp":
         return MlpDenoiser(config.horizon, action_size, features, config.hidden)
     return ConditionalUnet1d(config.horizon, action_size, features, config.widths)

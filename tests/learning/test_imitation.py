@@ -4,21 +4,21 @@ import torch
 
 from robot_rl.core.errors import ContractError
 from robot_rl.data.chunks import ChunkData
-from robot_rl.learning.diffusion_bc import (
-    DiffusionBcConfig,
+from robot_rl.learning.imitation import (
+    ImitationConfig,
     Windows,
     _schedule,
     masked_loss,
-    train_diffusion,
+    train_policy,
 )
-from robot_rl.policies.diffusion import DiffusionPolicy, DiffusionPolicyConfig
+from robot_rl.policies.chunk_policy import ChunkPolicy, ChunkPolicyConfig
 
 
 @pytest.fixture
 def make_policy(observation_spec, action_spec, normaliser):
-    def make_policy(**changes) -> DiffusionPolicy:
+    def make_policy(**changes) -> ChunkPolicy:
         settings = {"horizon": 4, "execute": 2, "hidden": (64, 64), **changes}
-        return DiffusionPolicyConfig(**settings).build(observation_spec, action_spec, normaliser)
+        return ChunkPolicyConfig(**settings).build(observation_spec, action_spec, normaliser)
 
     return make_policy
 
@@ -51,8 +51,8 @@ def test_the_loss_ignores_padding_and_averages_over_what_is_valid(make_policy):
 
 def test_diffusion_fits_both_modes(make_policy):
     policy = make_policy()
-    config = DiffusionBcConfig(steps=800, batch_size=128, lr=3e-3, warmup_steps=50)
-    metrics = train_diffusion(policy, two_modes(), config, seed=0)
+    config = ImitationConfig(steps=800, batch_size=128, lr=3e-3, warmup_steps=50)
+    metrics = train_policy(policy, two_modes(), config, seed=0)
     policy.reset(0)
     plans = policy.plan(torch.zeros(200, 3), policy.draw_noise(200)).mean((1, 2))
     assert plans.abs().sub(0.6).abs().lt(0.15).float().mean() > 0.95
@@ -61,11 +61,11 @@ def test_diffusion_fits_both_modes(make_policy):
 
 
 def test_training_is_deterministic_under_a_seed(make_policy):
-    config = DiffusionBcConfig(steps=5, batch_size=8)
+    config = ImitationConfig(steps=5, batch_size=8)
 
     def train(seed: int) -> tuple[str, dict[str, float]]:
         policy = make_policy()
-        metrics = train_diffusion(policy, two_modes(64), config, seed)
+        metrics = train_policy(policy, two_modes(64), config, seed)
         return policy.fingerprint, metrics
 
     assert train(0) == train(0)
@@ -75,15 +75,15 @@ def test_training_is_deterministic_under_a_seed(make_policy):
 def test_the_policy_ends_up_with_new_weights_frozen_and_a_new_fingerprint(make_policy):
     policy = make_policy()
     before = policy.fingerprint
-    train_diffusion(policy, two_modes(64), DiffusionBcConfig(steps=3, batch_size=8), seed=0)
+    train_policy(policy, two_modes(64), ImitationConfig(steps=3, batch_size=8), seed=0)
     assert policy.fingerprint != before
     assert not any(p.requires_grad for p in policy.denoiser.parameters())
 
 
 def test_progress_is_reported_every_hundred_steps_and_at_the_end(make_policy):
     calls = []
-    config = DiffusionBcConfig(steps=250, batch_size=4, held_out=0.0)
-    metrics = train_diffusion(
+    config = ImitationConfig(steps=250, batch_size=4, held_out=0.0)
+    metrics = train_policy(
         make_policy(hidden=(8,)),
         two_modes(16),
         config,
@@ -96,14 +96,14 @@ def test_progress_is_reported_every_hundred_steps_and_at_the_end(make_policy):
 
 
 def test_the_step_size_warms_up_and_falls_to_zero():
-    config = DiffusionBcConfig(steps=300, warmup_steps=100)
+    config = ImitationConfig(steps=300, warmup_steps=100)
     shares = [_schedule(step, config) for step in (1, 50, 100, 200, 300)]
     assert shares == pytest.approx([0.01, 0.5, 1.0, 0.5, 0.0])
 
 
 def test_windows_of_another_horizon_are_refused(make_policy):
     with pytest.raises(ContractError, match=r"\(3, 4, 2\), expected at least 1 of \(3, 8, 2\)"):
-        train_diffusion(make_policy(horizon=8), two_modes(8), DiffusionBcConfig(), seed=0)
+        train_policy(make_policy(horizon=8), two_modes(8), ImitationConfig(), seed=0)
 
 
 def test_demonstrations_that_are_not_finite_stop_the_training(make_policy):
@@ -112,5 +112,5 @@ def test_demonstrations_that_are_not_finite_stop_the_training(make_policy):
     policy = make_policy()
     before = policy.fingerprint
     with pytest.raises(ContractError, match="loss is nan at step 1"):
-        train_diffusion(policy, data, DiffusionBcConfig(held_out=0.0), seed=0)
+        train_policy(policy, data, ImitationConfig(held_out=0.0), seed=0)
     assert policy.fingerprint == before
