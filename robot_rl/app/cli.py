@@ -22,6 +22,7 @@ from robot_rl.app.collect import collect
 from robot_rl.app.evaluate import evaluate
 from robot_rl.app.imitate import imitate
 from robot_rl.app.improve import improve
+from robot_rl.app.metric_sinks import open_metric_sinks
 from robot_rl.app.outcome import print_outcome
 from robot_rl.app.progress import RunProgress
 from robot_rl.app.run_config import RunConfig
@@ -120,11 +121,12 @@ def _run(folder: RunFolder, phases: Sequence[str]) -> None:
     asked = _StopOnSignal()
     with ExitStack() as stack:
         log = stack.enter_context(EventLog(folder.events))
+        curves = stack.enter_context(open_metric_sinks(folder))
         station = Station.of_run(folder.config)
         stack.callback(station.bench.close)
         stack.enter_context(station.bench.robot)
         progress = stack.enter_context(RunProgress())
-        run = RunContext(folder, station, [log, progress], asked)
+        run = RunContext(folder, station, [log, progress, *curves], asked)
         for phase in phases:
             # Evaluation runs again on demand: its episodes are kept, the report is rewritten.
             if folder.summary_of(phase) is None or phase == "evaluate":

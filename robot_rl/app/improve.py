@@ -17,7 +17,6 @@ from robot_rl.policies.chunk_policy import ChunkPolicy
 from robot_rl.runtime.checkpoint import flatten, latest_checkpoint, save_checkpoint
 from robot_rl.runtime.evaluator import Deployed, NeverWorse, evaluate
 from robot_rl.runtime.improve import PHASE, Improvement, Progress, Trainable
-from robot_rl.runtime.link import LearnerLink
 from robot_rl.runtime.rollout import succeeded
 
 _DEPLOYED = "deployed."
@@ -28,6 +27,7 @@ def improve(run: RunContext) -> None:
 
     Raises:
         Stopped: if asked to stop; a checkpoint was written.
+        LearningError: if learning has diverged; the last good checkpoint stays.
         FingerprintError: if the checkpoint belongs to another base policy.
     """
     config = run.config
@@ -39,8 +39,8 @@ def improve(run: RunContext) -> None:
         # The store first: opening it recovers what a killed recording left for the learner.
         with run.store("online") as store, open_link(run, base) as link:
 
-            def save(progress: Progress) -> None:
-                _save(run, progress, judge, link, base)
+            def save(progress: Progress, state: Mapping[str, Any]) -> None:
+                _save(run, progress, judge, state, base)
 
             improvement = Improvement(
                 config.improve,
@@ -99,11 +99,11 @@ def _save(
     run: RunContext,
     progress: Progress,
     judge: NeverWorse,
-    link: LearnerLink,
+    state: Mapping[str, Any],
     base: ChunkPolicy,
 ) -> None:
     """Write a checkpoint: learner, judge and progress; the episodes are in the store already."""
-    tensors, tree = flatten(link.state_dict())
+    tensors, tree = flatten(state)
     deployed = judge.deployed
     tensors |= {f"{_DEPLOYED}{name}": t for name, t in (deployed.weights or {}).items()}
     meta: dict[str, Any] = {

@@ -65,7 +65,8 @@ def build_worker(
     demos = EpisodeReader(folder.demos, station.recording)
     good = [relabel_base(e, player) for e in demos if player and succeeded(e)]
     learner = config.learner.build(base, config.seed)
-    worker = LearnerWorker(learner, task, config.schedule, good, config.seed)
+    reward = config.reward.build()
+    worker = LearnerWorker(learner, task, config.schedule, good, config.seed, reward)
     for episode in EpisodeReader(folder.online, station.recording):
         check_base(episode.metadata.base_fingerprint, base, folder.online)
         worker.add_episode(episode)

@@ -18,8 +18,9 @@ class RunFolder:
     """Paths and finished phases of one run.
 
     `config.yaml` (resolved), `events.jsonl`, `phases.json`, `demos/`, `online/` (episode stores),
-    `base/` (policy), `checkpoints/`, `improved/` (deployed weights), `summary.json`,
-    `report.html`.
+    `base/` (policy), `teacher/` (of the base, if it is a student), `checkpoints/`, `improved/`
+    (deployed weights), `summary.json`, `report.html`, and `tensorboard/` and `trackio/` if the
+    config's `metrics` name them.
     """
 
     def __init__(self, path: Path, config: RunConfig) -> None:
@@ -29,6 +30,7 @@ class RunFolder:
         self.demos = path / "demos"
         self.online = path / "online"
         self.base = path / "base"
+        self.teacher = path / "teacher"
         self.checkpoints = path / "checkpoints"
         self.improved = path / "improved"
         self.summary = path / "summary.json"

@@ -21,6 +21,9 @@ from robot_rl.core.types import (
     Vector,
 )
 
+# Known by identity: an array that was handed in is checked, whatever its shape.
+_LEFT_OUT: Vector = np.zeros((0, 0), np.float32)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpisodeMetadata:
@@ -64,9 +67,10 @@ class Episode:
         reward, inference_s, lateness_s: float32[T]; source, gate_reason: uint8[T];
         intervention_start: bool[T]; policy_version: int64[T].
         terminated, truncated: of the last step.
+        latent: float32[T, k], finite; left out it is float32[T, 0]: nothing steered.
 
     Raises:
-        ContractError: if the columns disagree in length.
+        ContractError: if the columns disagree in length, or the latent is of another kind.
     """
 
     episode_id: str
@@ -88,6 +92,7 @@ class Episode:
     inference_s: Vector
     lateness_s: Vector
     policy_version: NDArray[np.int64]
+    latent: Vector = field(default_factory=lambda: _LEFT_OUT)
 
     def __post_init__(self) -> None:
         steps = len(self.action)
@@ -106,6 +111,23 @@ class Episode:
                     )
         if steps < 1:
             raise ContractError(f"episode {self.episode_id} has no steps")
+        if self.latent is _LEFT_OUT:
+            object.__setattr__(self, "latent", np.zeros((steps, 0), np.float32))
+        self._check_latent()
+
+    def _check_latent(self) -> None:
+        latent, steps = self.latent, len(self)
+        if latent.dtype != np.float32 or latent.ndim != 2 or len(latent) != steps:
+            raise ContractError(
+                f"episode {self.episode_id}: latent is {latent.dtype}{list(latent.shape)}, "
+                f"expected float32[{steps}, k]; k = 0 where nothing steers"
+            )
+        if not np.isfinite(latent).all():
+            step = int(np.flatnonzero(~np.isfinite(latent).all(axis=1))[0])
+            raise ContractError(
+                f"episode {self.episode_id}: the latent of step {step} is not finite; expected "
+                "the noise from which its action was planned, or zeros where there was none"
+            )
 
     def __len__(self) -> int:
         return len(self.action)
@@ -153,6 +175,7 @@ class Episode:
                 episode_id=self.episode_id,
                 step=t,
                 policy_version=int(self.policy_version[t]),
+                latent=self.latent[t],
             )
             observation = next_observation
 
@@ -163,7 +186,8 @@ class Episode:
         """Turn the steps of one episode into columns.
 
         Raises:
-            ContractError: if there are no steps, or a step does not follow the one before it.
+            ContractError: if there are no steps, a step does not follow the one before it, or
+                their latents differ in size.
         """
         if not transitions:
             raise ContractError("an episode needs at least one transition")
@@ -171,6 +195,12 @@ class Episode:
             if after.step != before.step + 1 or after.observation is not before.next_observation:
                 raise ContractError(
                     f"episode {after.episode_id}: step {after.step} does not follow {before.step}"
+                )
+            if after.latent.shape != before.latent.shape:
+                raise ContractError(
+                    f"episode {after.episode_id}: the latent of step {after.step} has shape "
+                    f"{list(after.latent.shape)}, that of step {before.step} "
+                    f"{list(before.latent.shape)}; expected one size throughout an episode"
                 )
         last = transitions[-1]
         observations = [t.observation for t in transitions] + [last.next_observation]
@@ -204,6 +234,7 @@ class Episode:
             inference_s=column("inference_s", np.float32),
             lateness_s=column("lateness_s", np.float32),
             policy_version=column("policy_version", np.int64),
+            latent=np.stack([t.latent for t in transitions]),
         )
 
 
@@ -218,7 +249,7 @@ STEP_COLUMNS = (
     "lateness_s",
     "policy_version",
 )
-"""Columns of an `Episode` with one row a step."""
+"""Columns of an `Episode` with one row a step that every recording has; `latent` is optional."""
 
 OBSERVATION_COLUMNS = ("stamps_ns", "ages_s", "base_action")
 """Columns of an `Episode` with one row an observation, besides vectors and images."""

@@ -38,6 +38,10 @@ class GateStopError(RobotRlError):
     """The safety gate has latched STOP; only a person may clear it."""
 
 
+class LearningError(RobotRlError):
+    """Learning has diverged and was stopped; the last good checkpoint stays."""
+
+
 class LearnerLostError(RobotRlError):
     """The learner has died, fallen silent or fallen too far behind; nobody improves the policy."""
 

@@ -40,8 +40,21 @@ class OnlinePolicy(Protocol):
     version: int
     """Version of the weights that act now; grows with every swap."""
 
+    @property
+    def latent(self) -> Vector:
+        """The noise float32[k], flattened, from which the chunk in play was planned.
+
+        k never changes; it is 0 for policies that steer no base policy. An array that was
+        returned is never written to again.
+        """
+        ...
+
     def reset(self, seed: int) -> None:
         """A new episode begins; seed the exploration noise."""
+        ...
+
+    def replan(self) -> None:
+        """Forget what is planned: the arm was moved elsewhere, as when a person took over."""
         ...
 
     def propose(self, observation: Observation, base_action: Vector, *, explore: bool) -> Vector:

@@ -18,6 +18,10 @@ from robot_rl.core.errors import ContractError
 Vector = NDArray[np.float32]
 Image = NDArray[np.uint8]
 
+NO_LATENT: Vector = np.zeros(0, np.float32)
+"""The latent of a step whose plan nothing steered; read-only."""
+NO_LATENT.flags.writeable = False
+
 
 class Source(IntEnum):
     """Who decided an action."""
@@ -184,6 +188,8 @@ class Transition:
         intervention_start: the first step of a person's take-over.
         gate_reason, inference_s, lateness_s: what the control loop measured in this tick.
         episode_id, step, policy_version: where it comes from.
+        latent: float32[k], the initial noise, flattened, from which the base policy planned the
+            chunk in play; k = 0 where nothing steers.
     """
 
     observation: Observation
@@ -203,3 +209,4 @@ class Transition:
     episode_id: str
     step: int
     policy_version: int
+    latent: Vector = field(default_factory=lambda: NO_LATENT)

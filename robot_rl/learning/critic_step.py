@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from robot_rl.data.replay.batch import Batch
+from robot_rl.learning.acceleration import Acceleration
 from robot_rl.learning.optimiser import GuardedAdam, prefixed, under
 from robot_rl.networks.critic import CriticEnsemble
 from robot_rl.networks.ema import Polyak
@@ -40,11 +41,12 @@ class CriticStep:
 
     Args:
         encoder: `(packed, images) -> features`; it may have nothing to train.
-        critic: the live ensemble.
+        critic: the live ensemble, on the same device.
         target_heads: the target is the minimum over this many random target heads.
         learning_rate, max_grad_norm: see `GuardedAdam`.
         tau: Polyak rate, after each step.
         target_range: interval that targets are clipped to, if known.
+        acceleration: how losses and targets are computed; as a plain CPU does if None.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class CriticStep:
         max_grad_norm: float,
         tau: float,
         target_range: tuple[float, float] | None,
+        acceleration: Acceleration | None = None,
     ) -> None:
         self.encoder = encoder
         self.critic = critic
@@ -71,16 +74,21 @@ class CriticStep:
         )
         self._target_heads = target_heads
         self._target_range = target_range
+        acceleration = acceleration or Acceleration()
+        self._precision = acceleration.precision
+        self._compiled_loss = acceleration.compiled(self._loss)
+        self._compiled_lowest = acceleration.compiled(self._lowest)
 
     def encode(self, batch: Batch) -> Encoded:
         """Return the features of a batch; encoders without parameters run once on each side."""
-        now = self.encoder(batch.observation, batch.images)
-        with torch.no_grad():
-            target = self.target_encoder(batch.next_observation, batch.next_images)
-            live = target
-            if self._learns_features:
-                live = self.encoder(batch.next_observation, batch.next_images)
-        return Encoded(now=now, next=live, next_target=target)
+        with self._precision():
+            now = self.encoder(batch.observation, batch.images)
+            with torch.no_grad():
+                target = self.target_encoder(batch.next_observation, batch.next_images)
+                live = target
+                if self._learns_features:
+                    live = self.encoder(batch.next_observation, batch.next_images)
+        return Encoded(now=now.float(), next=live.float(), next_target=target.float())
 
     @torch.no_grad()
     def td_target(
@@ -93,7 +101,8 @@ class CriticStep:
     ) -> Tensor:
         """Return y = reward + discount (min Q'(o', a') + bonus), float32[b]."""
         heads = self._draw(self._target_heads, generator)
-        value = self.target(torch.cat([next_features, next_action], dim=-1), heads).amin(0)
+        with self._precision():
+            value = self._compiled_lowest(torch.cat([next_features, next_action], dim=-1), heads)
         y = batch.reward + batch.discount * (value + bonus)
         return y if self._target_range is None else y.clamp(*self._target_range)
 
@@ -104,28 +113,30 @@ class CriticStep:
         next_action: Tensor,
         generator: torch.Generator,
         bonus: Tensor | float = 0.0,
+        counts: Tensor | None = None,
     ) -> dict[str, float]:
         """Regress all heads on the target and move the target copies; return metrics.
 
         A step that is not finite changes neither what is live nor the target copies.
+
+        Args:
+            seen: features of the batch.
+            batch: what was done and what came of it.
+            next_action: float32[b, d], at the next observation.
+            generator: of the choice of target heads.
+            bonus: see `td_target`.
+            counts: bool[b], the rows that are regressed and whose error is told; None for all.
         """
         y = self.td_target(seen.next_target, next_action, batch, generator, bonus)
-        q = self.critic(torch.cat([seen.now, batch.action], dim=-1))
-        error = q - y
-        loss = error.square().mean()
+        with self._precision():
+            x = torch.cat([seen.now, batch.action], dim=-1)
+            loss, q = self._compiled_loss(x, y, counts)
         skipped = self.adam.skipped
         grad_norm = self.adam.step(loss)
         if self.adam.skipped == skipped:
             for polyak in self._polyaks:
                 polyak.update()
-        q = q.detach()
-        return {
-            "critic_loss": loss.item(),
-            "grad_norm_critic": grad_norm,
-            "q_mean": q.mean().item(),
-            "q_max": q.max().item(),
-            **_td_errors(error.detach().abs().mean(0), batch.offline),
-        }
+        return {"grad_norm_critic": grad_norm, **_metrics(loss, q, y, batch.offline, counts)}
 
     def value(
         self,
@@ -135,10 +146,23 @@ class CriticStep:
         generator: torch.Generator,
     ) -> Tensor:
         """Return what an actor maximises, float32[b]: mean over heads, or minimum of two."""
+        return self.value_of(features, action, self.heads_for(objective, generator))
+
+    def heads_for(
+        self, objective: Literal["mean", "min"], generator: torch.Generator
+    ) -> Tensor | None:
+        """Return the heads int64[2] that an actor's objective looks at; None for all."""
+        return None if objective == "mean" else self._draw(2, generator)
+
+    def value_of(self, features: Tensor, action: Tensor, heads: Tensor | None) -> Tensor:
+        """Return the mean over all heads, or the minimum over `heads`, float32[b]."""
         x = torch.cat([features, action], dim=-1)
-        if objective == "mean":
-            return self.critic(x).mean(0)
-        return self.critic(x, self._draw(2, generator)).amin(0)
+        q = self.critic(x, heads).float()
+        return q.mean(0) if heads is None else q.amin(0)
+
+    def activations(self, features: Tensor, action: Tensor) -> list[Tensor]:
+        """Return what the hidden layers of all live heads hand on, float32[heads, b, units]."""
+        return self.critic.activations(torch.cat([features, action], dim=-1))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return a flat copy of encoders, ensembles and the optimiser."""
@@ -159,10 +183,42 @@ class CriticStep:
         self.adam.load_state_dict(under("adam", state))
 
     def _draw(self, count: int, generator: torch.Generator) -> Tensor:
-        return torch.randperm(self.critic.heads, generator=generator)[:count]
+        heads, device = self.critic.heads, generator.device
+        return torch.randperm(heads, generator=generator, device=device)[:count]
+
+    def _loss(self, x: Tensor, y: Tensor, counts: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the loss, and Q float32[heads, b] detached."""
+        q = self.critic(x).float()
+        return _mean((q - y).square(), counts), q.detach()
+
+    def _lowest(self, x: Tensor, heads: Tensor) -> Tensor:
+        return self.target(x, heads).float().amin(0)
 
 
-def _td_errors(error: Tensor, offline: Tensor) -> dict[str, float]:
-    """Return the mean error of online and offline rows apart; what has no rows is absent."""
-    rows = {"td_error_offline": error[offline], "td_error_online": error[~offline]}
-    return {name: part.mean().item() for name, part in rows.items() if len(part)}
+def _mean(squared: Tensor, counts: Tensor | None) -> Tensor:
+    """Return the mean of float32[heads, b] over heads and the rows that count; 0 without any."""
+    if counts is None:
+        return squared.mean()
+    return torch.where(counts, squared.mean(0), 0.0).sum() / counts.sum().clamp(min=1)
+
+
+@torch.no_grad()
+def _metrics(
+    loss: Tensor, q: Tensor, y: Tensor, offline: Tensor, counts: Tensor | None
+) -> dict[str, float]:
+    """Return loss, Q, and the mean error of online and offline rows apart: NaN without rows."""
+    error = (q - y).abs().mean(0)
+    counts = torch.ones_like(offline) if counts is None else counts
+    tensors = {
+        "critic_loss": loss.detach(),
+        "q_mean": q.mean(),
+        "q_max": q.max(),
+        "td_error_offline": _mean_where(error, offline & counts),
+        "td_error_online": _mean_where(error, ~offline & counts),
+    }
+    # Read together: each reading waits for a GPU.
+    return dict(zip(tensors, torch.stack([*tensors.values()]).tolist(), strict=True))
+
+
+def _mean_where(error: Tensor, rows: Tensor) -> Tensor:
+    return torch.where(rows, error, 0.0).sum() / rows.sum()

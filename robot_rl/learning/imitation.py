@@ -2,51 +2,95 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from copy import deepcopy
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import torch
-from pydantic import Field
-from torch import Tensor, nn
+from pydantic import Field, model_validator
+from torch import Tensor
 
-from robot_rl.config.model import Config
-from robot_rl.core.errors import ContractError
-from robot_rl.data.chunks import ChunkData
-from robot_rl.networks.ema import Ema
-from robot_rl.policies.chunk_policy import ChunkPolicy
+from robot_rl.core.errors import ConfigError
+from robot_rl.data.chunks import ChunkData, split_episodes
+from robot_rl.data.replay.augmentation import AugmentationConfig
+from robot_rl.learning.chunk_batch import ChunkBatch, ChunkBatches, check_fit
+from robot_rl.learning.descent import Descent, DescentConfig, Progress, masked_mean
+from robot_rl.learning.frame_source import frame_source
+from robot_rl.policies.chunk_policy import ChunkModel, ChunkPolicy
+from robot_rl.policies.sampler.contract import Sampler
 
-Progress = Callable[[int, Mapping[str, float]], None]
-"""Called with the number of steps done and the metrics so far."""
+Judge = Callable[[ChunkPolicy], int]
+"""Runs a policy, from the same starts each time, and returns how often it succeeded."""
 
-PROGRESS_EVERY = 100
+MAX_DECAY = 0.9999
+"""Upper bound of the decay of the average of weights."""
 HELD_OUT_DRAWS = 4
-"""Noise draws per held-out window: the loss at one random diffusion step is noisy."""
+"""Noise draws per held-out window: the loss at one random step is noisy."""
+HELD_OUT_AT_ONCE = 1024
+"""Held-out windows in one pass."""
 
 
-class ImitationConfig(Config):
+class ImitationConfig(DescentConfig):
     """Settings of `train_policy`.
 
     Args:
-        steps: gradient steps.
-        batch_size: windows per step, drawn with replacement.
-        lr: peak step size of AdamW.
-        weight_decay: of AdamW.
-        warmup_steps: the step size rises linearly, then falls as a cosine to 0.
-        ema_power: see `Ema`.
-        max_grad_norm: gradients are clipped to this norm.
-        held_out: share of the windows, the last ones, that is only evaluated on. Windows are in
-            the order of the episodes, so few episodes are in both parts.
+        ema_power: how fast the decay of the average of weights grows, see `Ema`.
+        held_out: share of the episodes, chosen by the seed, that is only evaluated on.
+        checkpoints: how often, at equal distances and at last after the last step, the averaged
+            weights are evaluated. One of them is chosen, see `train_policy`.
+        augmentation: of camera images.
+        image_variants: so many changed versions of each frame go through the frozen backbone
+            before the training, and none while it goes on. 0 changes the frames of each batch
+            anew and passes them all the way, which a backbone that is trained needs.
     """
 
-    steps: int = Field(default=5000, ge=1)
-    batch_size: int = Field(default=128, ge=1)
-    lr: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=1e-6, ge=0)
-    warmup_steps: int = Field(default=200, ge=0)
     ema_power: float = Field(default=0.75, gt=0)
-    max_grad_norm: float = Field(default=1.0, gt=0)
     held_out: float = Field(default=0.1, ge=0, lt=1)
+    checkpoints: int = Field(default=1, ge=1)
+    augmentation: AugmentationConfig = AugmentationConfig()
+    image_variants: int = Field(default=8, ge=0)
+
+    @model_validator(mode="after")
+    def _check_checkpoints(self) -> Self:
+        if self.checkpoints > self.steps:
+            raise ConfigError(
+                f"checkpoints: got {self.checkpoints}, expected at most steps ({self.steps})"
+            )
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """How the averaged weights did after some steps.
+
+    Args:
+        step: steps done.
+        train_loss: a running mean.
+        held_out_loss: None if nothing is held out.
+        successes: as the judge counted them; None without a judge.
+    """
+
+    step: int
+    train_loss: float
+    held_out_loss: float | None
+    successes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imitation:
+    """What came out of `train_policy`.
+
+    Args:
+        chosen: the checkpoint whose weights the policy ended up with.
+        checkpoints: all of them, in order.
+    """
+
+    chosen: Checkpoint
+    checkpoints: tuple[Checkpoint, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the chosen checkpoint's numbers, and all checkpoints, as JSON values."""
+        return {**asdict(self.chosen), "checkpoints": [asdict(c) for c in self.checkpoints]}
 
 
 def train_policy(
@@ -55,128 +99,112 @@ def train_policy(
     config: ImitationConfig,
     seed: int,
     on_progress: Progress | None = None,
-) -> dict[str, float]:
-    """Fit the policy's network to the data; its averaged weights end up in the policy.
+    judge: Judge | None = None,
+) -> Imitation:
+    """Fit the policy to the data; the averaged weights of the chosen checkpoint end up in it.
+
+    With a judge, the checkpoint with most successes is chosen; of equal ones that with the lower
+    held-out loss, then the later. Without one it is the last, whatever the held-out losses:
+    imitation losses go on rising long after success has stopped to, so they can warn but not
+    choose (Mandlekar et al. 2021, arXiv 2108.03298).
 
     Deterministic under a seed on one machine and thread count.
 
     Args:
         policy: trained in place, from the weights it has.
-        data: windows of the policy's horizon.
+        data: windows of the policy's horizon, with images if it sees them.
         config: settings.
-        seed: of batches, diffusion steps and noise.
-        on_progress: called every 100 steps and after the last.
-
-    Returns:
-        `train_loss`, a running mean, and `held_out_loss` of the averaged weights, absent if
-        nothing is held out.
+        seed: of what is held out, batches, noise, dropout and changes of images.
+        on_progress: called every 100 steps and after the last, with `train_loss` and, once there
+            is one, the newest checkpoint's `held_out_loss`.
+        judge: called at each checkpoint.
 
     Raises:
         ContractError: if the data does not fit the policy, or a loss is not finite.
+        ConfigError: if the policy's sampler cannot learn from demonstrations.
     """
-    _check(policy, data)
-    generator = torch.Generator().manual_seed(seed)
-    train, held_out = _split(policy, data, config.held_out)
-    network = deepcopy(policy.denoiser).requires_grad_(True).train()
-    ema = Ema(network, config.ema_power)
-    adam = torch.optim.AdamW(
-        network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
-    )
-    metrics: dict[str, float] = {}
-    for step in range(1, config.steps + 1):
-        for group in adam.param_groups:
-            group["lr"] = config.lr * _schedule(step, config)
-        rows = torch.randint(len(train), (config.batch_size,), generator=generator)
-        loss = masked_loss(policy, network, train.rows(rows), generator)
-        adam.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), config.max_grad_norm)
-        adam.step()
-        ema.update()
-        _accumulate(metrics, loss.item(), step)
-        if on_progress and (step % PROGRESS_EVERY == 0 or step == config.steps):
-            on_progress(step, metrics)
-    policy.load_denoiser(ema.model.state_dict())
-    if len(held_out):
-        metrics["held_out_loss"] = _held_out_loss(policy, held_out, seed)
-    return metrics
+    check_fit(policy, data)
+    batches, held_out = _split(policy, data, config, seed)
+    model = policy.trainable_model()
+    descent = Descent("imitation", model, config, ema_power=config.ema_power, ema_decay=MAX_DECAY)
+    stops = {config.steps * i // config.checkpoints for i in range(1, config.checkpoints + 1)}
+    checkpoints: list[Checkpoint] = []
+    weights: dict[str, Tensor] = {}
+    # The seed of all that draws without a generator of its own, such as dropout.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
+        for step in range(1, config.steps + 1):
+            batch = batches.draw(config.batch_size, generator)
+            descent.step(imitation_loss(policy.sampler, model, batch, generator))
+            if step in stops:
+                policy.load_weights(descent.averaged())
+                checkpoints.append(_evaluate(policy, descent, held_out, seed, judge))
+                if best(checkpoints) == checkpoints[-1]:
+                    weights = {n: t.clone() for n, t in policy.model.state_dict().items()}
+            descent.report(on_progress)
+    policy.load_weights(weights)
+    return Imitation(chosen=best(checkpoints), checkpoints=tuple(checkpoints))
 
 
-class Windows:
-    """`ChunkData` as tensors, with features instead of observations."""
-
-    def __init__(self, features: Tensor, action: Tensor, valid: Tensor) -> None:
-        self.features = features
-        self.action = action
-        self.valid = valid
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def rows(self, rows: Tensor | slice) -> Windows:
-        """Return the windows at `rows`."""
-        return Windows(self.features[rows], self.action[rows], self.valid[rows])
-
-
-def masked_loss(
-    policy: ChunkPolicy, network: nn.Module, windows: Windows, generator: torch.Generator
+def imitation_loss(
+    sampler: Sampler, model: ChunkModel, batch: ChunkBatch, generator: torch.Generator
 ) -> Tensor:
-    """Return the mean squared error of the prediction over valid actions.
-
-    Each window is diffused to a step drawn uniformly (Ho et al. 2020, arXiv 2006.11239, eq. 14).
-    """
-    clean = windows.action
-    step = torch.randint(policy.config.train_steps, (len(clean),), generator=generator)
-    noise = torch.empty_like(clean).normal_(generator=generator)
-    output = network(policy.sampler.add_noise(clean, noise, step), step, windows.features)
-    error = (output - policy.sampler.target(clean, noise)).square().mean(-1)
-    return (error * windows.valid).sum() / windows.valid.sum().clamp(min=1)
+    """Return the sampler's mean error over valid actions."""
+    features = model.encoder(batch.observation, batch.images)
+    errors = sampler.errors(model.network, batch.action, features, generator)
+    return masked_mean(errors, batch.valid)
 
 
-def _check(policy: ChunkPolicy, data: ChunkData) -> None:
-    expected = (policy.observation.packed_size, policy.config.horizon, policy.action.size)
-    got = (data.observation.shape[-1], *data.action.shape[1:])
-    if got != expected or not len(data):
-        raise ContractError(
-            f"chunks: got {len(data)} windows of (observation, horizon, action) {got}, "
-            f"expected at least 1 of {expected}"
-        )
+def best(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
+    """Return the checkpoint to choose, see `train_policy`."""
+
+    def rank(checkpoint: Checkpoint) -> tuple[int, float, int]:
+        if checkpoint.successes is None:
+            return (0, 0.0, checkpoint.step)
+        return (checkpoint.successes, -(checkpoint.held_out_loss or 0.0), checkpoint.step)
+
+    return max(checkpoints, key=rank)
 
 
-def _split(policy: ChunkPolicy, data: ChunkData, held_out: float) -> tuple[Windows, Windows]:
-    """Return the first windows to train on and the last ones to evaluate on."""
-    windows = Windows(
-        policy.encoder(torch.from_numpy(data.observation)),
-        torch.from_numpy(data.action),
-        torch.from_numpy(data.valid),
+def _split(
+    policy: ChunkPolicy, data: ChunkData, config: ImitationConfig, seed: int
+) -> tuple[ChunkBatches, ChunkBatches]:
+    """Return what is trained on, with its images changed at random, and what is held out."""
+    rows, held_out = split_episodes(data, config.held_out, seed)
+    augmentation = config.augmentation.build(seed)
+    frames = frame_source(
+        policy, data, rows, augmentation=augmentation, variants=config.image_variants, seed=seed
     )
-    train = len(data) - int(len(data) * held_out)
-    return windows.rows(slice(train)), windows.rows(slice(train, None))
+    unchanged = frame_source(policy, data, held_out, variants=min(config.image_variants, 1))
+    return ChunkBatches(data, rows, frames), ChunkBatches(data, held_out, unchanged)
 
 
-def _schedule(step: int, config: ImitationConfig) -> float:
-    """Return the share of the peak step size at `step`, counted from 1."""
-    if step <= config.warmup_steps:
-        return step / config.warmup_steps
-    progress = (step - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)
-    return 0.5 * (1.0 + math.cos(math.pi * progress))
-
-
-def _accumulate(metrics: dict[str, float], loss: float, step: int) -> None:
-    if not math.isfinite(loss):
-        raise ContractError(
-            f"imitation: the loss is {loss} at step {step}; look for values in the demonstrations "
-            "that are not finite, or lower lr"
-        )
-    before = metrics.get("train_loss", loss)
-    metrics["train_loss"] = before + 0.02 * (loss - before)
+def _evaluate(
+    policy: ChunkPolicy,
+    descent: Descent,
+    held_out: ChunkBatches,
+    seed: int,
+    judge: Judge | None,
+) -> Checkpoint:
+    if len(held_out):
+        descent.metrics["held_out_loss"] = _held_out_loss(policy, held_out, seed)
+    return Checkpoint(
+        step=descent.step_count,
+        train_loss=descent.metrics["train_loss"],
+        held_out_loss=descent.metrics.get("held_out_loss"),
+        successes=judge(policy) if judge else None,
+    )
 
 
 @torch.no_grad()
-def _held_out_loss(policy: ChunkPolicy, windows: Windows, seed: int) -> float:
+def _held_out_loss(policy: ChunkPolicy, held_out: ChunkBatches, seed: int) -> float:
     generator = torch.Generator().manual_seed(seed)
-    losses = [
-        masked_loss(policy, policy.denoiser, windows, generator).item()
-        for _ in range(HELD_OUT_DRAWS)
-    ]
-    return sum(losses) / len(losses)
+    losses: list[float] = []
+    counts: list[int] = []
+    for batch in held_out.parts(HELD_OUT_AT_ONCE):
+        for _ in range(HELD_OUT_DRAWS):
+            losses.append(imitation_loss(policy.sampler, policy.model, batch, generator).item())
+            counts.append(int(batch.valid.sum()))
+    total = sum(loss * count for loss, count in zip(losses, counts, strict=True))
+    return total / sum(counts)

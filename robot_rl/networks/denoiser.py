@@ -1,25 +1,26 @@
-"""Denoisers of action chunks, conditioned on observation features and the diffusion step.
+"""What all denoisers of action chunks share, and the smallest of them.
 
-Both map (sample float32[b, h, d], step int64[b], features float32[b, m]) to float32[b, h, d].
-The sampler that calls them lives in `robot_rl.policies.ddim`.
+A denoiser maps (sample float32[b, h, d], step [b], features float32[b, m]) to float32[b, h, d];
+`step` says how noisy the sample is. Its config is a component whose
+`build(horizon, action_size, features)` returns it. The samplers that call it live in
+`robot_rl.policies.sampler`.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional
 
-from robot_rl.core.errors import ConfigError
+from robot_rl.config.model import Config
 from robot_rl.networks.mlp import Mlp
 
 
 class StepEmbedding(nn.Module):
-    """Sines and cosines of the diffusion step at geometric frequencies."""
+    """Sines and cosines of the step at geometric frequencies."""
 
     frequencies: Tensor
 
@@ -29,9 +30,25 @@ class StepEmbedding(nn.Module):
         self.register_buffer("frequencies", torch.exp(-math.log(10_000.0) * exponents))
 
     def forward(self, step: Tensor) -> Tensor:
-        """Map int64[b] to float32[b, size]."""
+        """Map numbers [b], whole or not, to float32[b, size]."""
         phase = step[:, None] * self.frequencies
         return torch.cat([phase.sin(), phase.cos()], dim=-1)
+
+
+class MlpDenoiserConfig(Config):
+    """Settings of `MlpDenoiser`.
+
+    Args:
+        hidden: sizes of the hidden layers.
+        embedding: length of the step embedding, even.
+    """
+
+    hidden: tuple[int, ...] = Field(default=(256, 256), min_length=1)
+    embedding: int = Field(default=32, ge=2, multiple_of=2)
+
+    def build(self, horizon: int, action_size: int, features: int) -> MlpDenoiser:
+        """Return the network with fresh weights."""
+        return MlpDenoiser(horizon, action_size, features, self.hidden, self.embedding)
 
 
 class MlpDenoiser(nn.Module):
@@ -56,111 +73,3 @@ class MlpDenoiser(nn.Module):
         """Return the prediction float32[b, h, d]."""
         x = torch.cat([sample.flatten(1), features, self.step(step)], dim=-1)
         return self.mlp(x).view_as(sample)
-
-
-class ConditionalUnet1d(nn.Module):
-    """Convolutions over time with FiLM conditioning (Chi et al. 2023, arXiv 2303.04137).
-
-    Each level has two residual blocks; levels are joined by strided convolutions and skips.
-
-    Args:
-        horizon: chunk length, divisible by 2^(levels - 1).
-        action_size: number of action elements.
-        features: length of the observation features.
-        widths: channels of each level, from the finest.
-        embedding: length of the step embedding.
-        kernel: length of the convolutions, odd.
-        groups: of the group normalisation; must divide every width.
-
-    Raises:
-        ConfigError: if horizon or groups do not divide as stated.
-    """
-
-    def __init__(
-        self,
-        horizon: int,
-        action_size: int,
-        features: int,
-        widths: Sequence[int] = (32, 64),
-        embedding: int = 32,
-        kernel: int = 5,
-        groups: int = 8,
-    ) -> None:
-        super().__init__()
-        _check_sizes(horizon, widths, groups)
-        condition = embedding + features
-        self.step = StepEmbedding(embedding)
-        self.step_mlp = Mlp(embedding, [4 * embedding], embedding, activation="mish")
-
-        def stage(inputs: int, outputs: int) -> nn.ModuleList:
-            return nn.ModuleList(
-                [
-                    FilmBlock(inputs, outputs, condition, kernel, groups),
-                    FilmBlock(outputs, outputs, condition, kernel, groups),
-                ]
-            )
-
-        levels = [action_size, *widths]
-        self.down = nn.ModuleList(stage(a, b) for a, b in zip(levels, widths, strict=False))
-        self.shrink = nn.ModuleList(nn.Conv1d(w, w, 3, 2, 1) for w in widths[:-1])
-        self.middle = stage(widths[-1], widths[-1])
-        rising = list(reversed(widths))
-        self.grow = nn.ModuleList(nn.ConvTranspose1d(w, w, 4, 2, 1) for w in rising[:-1])
-        self.up = nn.ModuleList(stage(a + b, b) for a, b in itertools.pairwise(rising))
-        self.last = nn.Conv1d(widths[0], action_size, 1)
-
-    def forward(self, sample: Tensor, step: Tensor, features: Tensor) -> Tensor:
-        """Return the prediction float32[b, h, d]."""
-        condition = functional.mish(torch.cat([self.step_mlp(self.step(step)), features], dim=-1))
-        x = sample.transpose(1, 2)
-        skips: list[Tensor] = []
-        for level, blocks in enumerate(self.down):
-            x = _run(blocks, x, condition)
-            if level < len(self.shrink):
-                skips.append(x)
-                x = self.shrink[level](x)
-        x = _run(self.middle, x, condition)
-        for grow, blocks in zip(self.grow, self.up, strict=True):
-            x = _run(blocks, torch.cat([grow(x), skips.pop()], dim=1), condition)
-        return self.last(x).transpose(1, 2)
-
-
-class FilmBlock(nn.Module):
-    """Two convolutions; the condition scales and shifts the channels between them."""
-
-    def __init__(
-        self, inputs: int, outputs: int, condition: int, kernel: int, groups: int
-    ) -> None:
-        super().__init__()
-        self.first = nn.Conv1d(inputs, outputs, kernel, padding=kernel // 2)
-        self.first_norm = nn.GroupNorm(groups, outputs)
-        self.second = nn.Conv1d(outputs, outputs, kernel, padding=kernel // 2)
-        self.second_norm = nn.GroupNorm(groups, outputs)
-        self.film = nn.Linear(condition, 2 * outputs)
-        self.shortcut = nn.Conv1d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Map float32[b, inputs, h] to float32[b, outputs, h]."""
-        gain, shift = self.film(condition)[..., None].chunk(2, dim=1)
-        h = functional.mish(self.first_norm(self.first(x)))
-        h = torch.addcmul(shift, h, 1.0 + gain)
-        h = functional.mish(self.second_norm(self.second(h)))
-        return h + self.shortcut(x)
-
-
-def _run(blocks: nn.Module, x: Tensor, condition: Tensor) -> Tensor:
-    for block in blocks.children():
-        x = block(x, condition)
-    return x
-
-
-def _check_sizes(horizon: int, widths: Sequence[int], groups: int) -> None:
-    factor = 2 ** (len(widths) - 1)
-    if horizon % factor:
-        raise ConfigError(
-            f"horizon: got {horizon}, expected a multiple of {factor} for {len(widths)} levels; "
-            "change horizon or the number of widths"
-        )
-    for width in widths:
-        if width % groups:
-            raise ConfigError(f"widths: got {width}, expected multiples of {groups} (groups)")

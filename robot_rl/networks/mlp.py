@@ -58,13 +58,20 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map float32[..., inputs] to float32[..., outputs]."""
-        *hidden, last = self.layers
+        *_, h = x, *self.activations(x)
+        return self.layers[-1](h)
+
+    def activations(self, x: Tensor) -> list[Tensor]:
+        """Return what each hidden layer hands on, float32[..., units], in order."""
+        seen: list[Tensor] = []
+        *hidden, _ = self.layers
         for layer in hidden:
             x = layer(x)
             if self.layer_norm:
                 x = functional.layer_norm(x, x.shape[-1:], eps=LAYER_NORM_EPS)
             x = self._activation(x)
-        return last(x)
+            seen.append(x)
+        return seen
 
 
 class NumpyMlp:

@@ -40,3 +40,7 @@ class ResidualActor(nn.Module):
             base_action: float32[b, d], normalised.
         """
         return self.scale * torch.tanh(self.mlp(torch.cat([features, base_action], dim=-1)))
+
+    def activations(self, features: Tensor, base_action: Tensor) -> list[Tensor]:
+        """Return what each hidden layer hands on, float32[b, units], in order."""
+        return self.mlp.activations(torch.cat([features, base_action], dim=-1))

@@ -26,13 +26,22 @@ class TanhGaussian(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation float32[b, d] before the tanh."""
-        mean, log_std = self.linear(features).chunk(2, dim=-1)
+        # A density of half precision would be too coarse to learn from.
+        mean, log_std = self.linear(features).float().chunk(2, dim=-1)
         return mean, log_std.clamp(math.log(STD_MIN), math.log(STD_MAX)).exp()
 
     def sample(self, features: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return reparametrised actions float32[b, d] and their log-density float32[b]."""
+        return self.sample_at(features, self.draw(len(features), generator))
+
+    def draw(self, rows: int, generator: torch.Generator) -> Tensor:
+        """Return standard normal noise float32[rows, d], on the generator's device."""
+        size = self.linear.out_features // 2
+        return torch.empty(rows, size, device=generator.device).normal_(generator=generator)
+
+    def sample_at(self, features: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `sample` returns, given the noise float32[b, d]."""
         mean, std = self(features)
-        noise = torch.empty_like(mean).normal_(generator=generator)
         raw = mean + std * noise
         return torch.tanh(raw), log_density(raw, noise, std)
 

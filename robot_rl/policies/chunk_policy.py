@@ -1,25 +1,27 @@
-"""Diffusion Policy: plans chunks by denoising. Training it: `robot_rl.learning.imitation`."""
+"""A policy that plans chunks of actions. Training it: `robot_rl.learning.imitation`."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from robot_rl.config.model import Config
+from robot_rl.config.model import Component, Config
 from robot_rl.core.errors import ConfigError
 from robot_rl.core.spec import ActionSpec, ObservationSpec, contract_hash
 from robot_rl.core.types import ActionChunk, Observation
 from robot_rl.data.normaliser import Normaliser
-from robot_rl.networks.denoiser import ConditionalUnet1d, MlpDenoiser
-from robot_rl.networks.encoder import StateEncoder
+from robot_rl.networks.denoiser import MlpDenoiserConfig
+from robot_rl.networks.encoder import NO_IMAGES, Encoder, build_encoder
 from robot_rl.policies import policy_files
-from robot_rl.policies.ddim import Ddim
+from robot_rl.policies.sampler.contract import Sampler
+from robot_rl.policies.sampler.ddim import DdimConfig
 
 
 class ChunkPolicyConfig(Config):
@@ -29,36 +31,26 @@ class ChunkPolicyConfig(Config):
         horizon: length of a planned chunk.
         execute: how many of its actions are played before the next plan.
         keys: observation vectors the plan is conditioned on; empty for all.
-        network: `mlp` for short chunks on a CPU, `unet` for the paper's 1-D U-Net.
-        hidden: sizes of the MLP's hidden layers.
-        widths: channels of the U-Net's levels; horizon must divide by 2^(levels - 1).
-        train_steps: length of the diffusion, on a squared-cosine schedule.
-        inference_steps: network calls per plan (DDIM, eta 0).
-        prediction: whether the network predicts the noise, as in the paper, or the clean chunk.
-            With 8 calls of a small network the clean chunk comes out sharper: on two modes 99 %
-            of the plans lie on one, against 84 %.
-        clip_sample: clip the estimate of the clean chunk to [-1, 1] while denoising.
+        vision: a component that adds the cameras, see `build_encoder`; without it none is seen.
+        network: a component whose `build(horizon, action_size, features)` returns a denoiser,
+            such as `networks.denoiser:MlpDenoiserConfig`.
+        sampler: a component whose `build()` returns a `Sampler`, such as
+            `policies.sampler.ddim:DdimConfig`.
     """
 
     horizon: int = Field(default=16, ge=1)
     execute: int = Field(default=8, ge=1)
     keys: tuple[str, ...] = ()
-    network: Literal["mlp", "unet"] = "mlp"
-    hidden: tuple[int, ...] = Field(default=(256, 256), min_length=1)
-    widths: tuple[int, ...] = Field(default=(32, 64), min_length=1)
-    train_steps: int = Field(default=100, ge=1)
-    inference_steps: int = Field(default=8, ge=1)
-    prediction: Literal["epsilon", "sample"] = "sample"
-    clip_sample: bool = True
+    vision: Component | None = None
+    network: Component = MlpDenoiserConfig()
+    sampler: Component = DdimConfig()
 
     @model_validator(mode="after")
     def _check_lengths(self) -> Self:
-        for name, limit in (("execute", "horizon"), ("inference_steps", "train_steps")):
-            if getattr(self, name) > getattr(self, limit):
-                raise ConfigError(
-                    f"{name}: got {getattr(self, name)}, expected at most {limit} "
-                    f"({getattr(self, limit)})"
-                )
+        if self.execute > self.horizon:
+            raise ConfigError(
+                f"execute: got {self.execute}, expected at most horizon ({self.horizon})"
+            )
         return self
 
     def build(
@@ -74,11 +66,26 @@ class ChunkPolicyConfig(Config):
         return ChunkPolicy(self, observation, action, normaliser, contract=contract, seed=seed)
 
 
-class ChunkPolicy:
-    """Diffusion Policy (Chi et al. 2023, arXiv 2303.04137), deterministic given the noise.
+class ChunkModel(nn.Module):
+    """What is trained of a chunk policy: encoder and network.
 
-    It is conditioned on one observation, not on a history: the observation holds velocities.
-    The network is frozen here; `load_denoiser` is the only way to change it.
+    Args:
+        encoder: turns observations into features.
+        network: the denoiser.
+    """
+
+    def __init__(self, encoder: Encoder, network: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.network = network
+
+
+class ChunkPolicy:
+    """Encoder, network and sampler: from an observation to a chunk, given the noise.
+
+    With the `ddim` sampler it is Diffusion Policy (Chi et al. 2023, arXiv 2303.04137), but
+    conditioned on one observation, not on a history: the observation holds velocities. The
+    weights are frozen here; `load_weights` is the only way to change them.
 
     Args:
         config: settings.
@@ -103,22 +110,22 @@ class ChunkPolicy:
         self.action = action
         self.normaliser = normaliser
         self.contract = contract or contract_hash(observation, action)
-        self.encoder = StateEncoder(
-            observation.columns(config.keys or tuple(observation.vectors)), normaliser
-        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = _network(config, action.size, self.encoder.size)
-        self.denoiser = network.requires_grad_(False).eval()
-        self.sampler = Ddim(
-            train_steps=config.train_steps,
-            inference_steps=config.inference_steps,
-            prediction=config.prediction,
-            clip_sample=config.clip_sample,
-        )
+            encoder = build_encoder(observation, normaliser, config.keys, config.vision)
+            network = config.network.build(config.horizon, action.size, encoder.size)
+        model = ChunkModel(encoder, network)
+        self._trainable = [name for name, p in model.named_parameters() if p.requires_grad]
+        self.model = model.requires_grad_(False).eval()
+        self.sampler: Sampler = config.sampler.build()
         self.fingerprint = self._fingerprint()
         self._generator = torch.Generator()
         self.reset(0)
+
+    @property
+    def steerable(self) -> bool:
+        """Whether the noise decides which of several possible chunks is planned."""
+        return self.sampler.steerable
 
     def reset(self, seed: int) -> None:
         """Seed the noise of the next episode's plans."""
@@ -127,7 +134,7 @@ class ChunkPolicy:
     def act(self, observation: Observation) -> ActionChunk:
         """Plan from fresh noise: the whole chunk float32[h, d], of which `execute` are to play."""
         packed = torch.from_numpy(self.observation.pack(observation.vectors))[None]
-        values = self.plan(packed, self.draw_noise(1))[0].numpy()
+        values = self.plan(packed, self._images(observation), self.draw_noise(1))[0].numpy()
         return ActionChunk(values=values, start_ns=observation.stamp_ns, dt_s=self.action.period_s)
 
     def draw_noise(self, count: int) -> Tensor:
@@ -135,19 +142,32 @@ class ChunkPolicy:
         return torch.randn(count, self.config.horizon, self.action.size, generator=self._generator)
 
     @torch.inference_mode()
-    def plan(self, observation: Tensor, noise: Tensor) -> Tensor:
+    def plan(self, observation: Tensor, images: Mapping[str, Tensor], noise: Tensor) -> Tensor:
         """Return chunks float32[b, h, d] in [-1, 1]; deterministic given the noise.
 
         Args:
             observation: float32[b, n], packed, raw units.
-            noise: float32[b, h, d], standard normal.
+            images: by camera, whatever the encoder takes, such as uint8[b, height, width, 3];
+                empty without vision.
+            noise: float32[b, h, d], standard normal; without effect unless `steerable`.
         """
-        features = self.encoder(observation)
-        return self.sampler.sample(self.denoiser, features, noise).clamp(-1.0, 1.0)
+        features = self.model.encoder(observation, images)
+        return self.sampler.sample(self.model.network, features, noise).clamp(-1.0, 1.0)
 
-    def load_denoiser(self, weights: Mapping[str, Tensor]) -> None:
-        """Replace the network's weights; the fingerprint follows."""
-        self.denoiser.load_state_dict(weights)
+    def trainable_model(self) -> ChunkModel:
+        """Return a copy of `model` to train; what was frozen from the start in it stays so."""
+        model = deepcopy(self.model).train()
+        for name in self._trainable:
+            model.get_parameter(name).requires_grad_(True)
+        return model
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Replace the weights of encoder and network; the fingerprint follows.
+
+        Args:
+            weights: a `state_dict` of `model`.
+        """
+        self.model.load_state_dict(weights)
         self.fingerprint = self._fingerprint()
 
     def save(self, directory: Path) -> None:
@@ -160,7 +180,7 @@ class ChunkPolicy:
             "contract": self.contract,
             "fingerprint": self.fingerprint,
         }
-        policy_files.write(directory, description, self.denoiser.state_dict())
+        policy_files.write(directory, description, self.model.state_dict())
 
     @classmethod
     def load(cls, directory: Path, contract: str | None = None) -> ChunkPolicy:
@@ -183,23 +203,23 @@ class ChunkPolicy:
             Normaliser.from_state(description["normaliser"]),
             contract=description["contract"],
         )
-        policy_files.check_weights(directory, policy.denoiser.state_dict(), weights)
-        policy.load_denoiser(weights)
+        policy_files.check_weights(directory, policy.model.state_dict(), weights)
+        policy.load_weights(weights)
         policy_files.check_fingerprint(directory, policy.fingerprint, description["fingerprint"])
         return policy
+
+    def _images(self, observation: Observation) -> Mapping[str, Tensor]:
+        """The camera images as a batch of one, if any are looked at."""
+        if self.config.vision is None:
+            return NO_IMAGES
+        return {key: torch.from_numpy(image)[None] for key, image in observation.images.items()}
 
     def _fingerprint(self) -> str:
         """Hash weights, normaliser, specs and settings to 64 hex digits."""
         digest = hashlib.sha256(self.config.model_dump_json().encode())
         digest.update(f"{self.contract} {contract_hash(self.observation, self.action)}".encode())
         digest.update(self.normaliser.fingerprint.encode())
-        for name, tensor in sorted(self.denoiser.state_dict().items()):
+        for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.numpy().tobytes())
         return digest.hexdigest()
-
-
-def _network(config: ChunkPolicyConfig, action_size: int, features: int) -> nn.Module:
-    if config.network == "mlp":
-        return MlpDenoiser(config.horizon, action_size, features, config.hidden)
-    return ConditionalUnet1d(config.horizon, action_size, features, config.widths)

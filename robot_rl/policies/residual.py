@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from robot_rl.core.spec import ObservationSpec
-from robot_rl.core.types import Observation, Vector
+from robot_rl.core.types import NO_LATENT, Observation, Vector
 from robot_rl.networks.mlp import NumpyMlp
 from robot_rl.networks.residual_actor import ResidualActor
 from robot_rl.policies.weights import load_checked
@@ -25,8 +25,9 @@ class ResidualPolicy:
         actor: its weights are copied in by `load_weights`; pass one of its own.
         observation: the spec of what `propose` gets.
         exploration_std: of the Gaussian noise on every exploring step, normalised.
-        residual_share: probability in [0, 1] that the residual is used on an exploring step,
-            the progressive schedule of arXiv 2412.13630; may be set at any time.
+        ramp_updates: actor updates over which the residual comes in: with version v of the
+            weights it is used on an exploring step with probability min(v / ramp_updates, 1), the
+            progressive schedule of Policy Decorator (arXiv 2412.13630); 0 for at once.
     """
 
     def __init__(
@@ -35,11 +36,12 @@ class ResidualPolicy:
         observation: ObservationSpec,
         *,
         exploration_std: float,
-        residual_share: float = 1.0,
+        ramp_updates: int = 0,
     ) -> None:
         self.version = 0
+        self.latent: Vector = NO_LATENT
         self.exploration_std = exploration_std
-        self.residual_share = residual_share
+        self._ramp_updates = ramp_updates
         self._actor = actor
         self._observation = observation
         self._refresh()
@@ -49,6 +51,9 @@ class ResidualPolicy:
         """A new episode begins; seed the exploration noise."""
         self._rng = np.random.default_rng(seed)
 
+    def replan(self) -> None:
+        """Nothing to forget: every action is made anew."""
+
     def propose(self, observation: Observation, base_action: Vector, *, explore: bool) -> Vector:
         """Return the combined action float32[d], clipped to [-1, 1]."""
         if not explore:
@@ -56,7 +61,7 @@ class ResidualPolicy:
         noise = self._rng.standard_normal(len(base_action), np.float32)
         action = base_action + noise * np.float32(self.exploration_std)
         # The draw comes first, so that changing the share does not change the noise.
-        if self._rng.random() < self.residual_share:
+        if self._rng.random() * self._ramp_updates < self.version or not self._ramp_updates:
             action = action + self.residual(observation, base_action)
         return _clip(action, 1.0)
 

@@ -58,7 +58,7 @@ class ChildProcess:
     @property
     def fate(self) -> str:
         """How it ended and what it said last, in words."""
-        self._process.join(1.0)
+        self._process.join(_GRACE_S)
         return f"process {self.pid}, {self._exit}; the last it said:\n{self._last_words}"
 
     def hang_up(self) -> None:

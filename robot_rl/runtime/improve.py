@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from robot_rl.core.protocol import OnlinePolicy
 from robot_rl.core.spec import WRENCH
 from robot_rl.core.types import GateReason, Source
 from robot_rl.data.store.episode_store import EpisodeStore
+from robot_rl.learning.contract import SKIPPED
 from robot_rl.runtime.evaluator import NeverWorse
 from robot_rl.runtime.events import (
     EpisodeEnded,
@@ -30,6 +32,7 @@ from robot_rl.runtime.record import record_episode
 from robot_rl.runtime.rollout import Rollout, force_curve, succeeded
 
 PHASE = "improve"
+_LOG = logging.getLogger(__name__)
 
 
 class ImproveConfig(Config):
@@ -81,7 +84,8 @@ class Improvement:
         store: every episode is recorded here before the next one starts; it holds those of
             `progress` and, after a crash, some more.
         judge: compares candidates with the base.
-        save: called with progress and judge's and learner's state to write a checkpoint.
+        save: called with progress and the learner's state to write a checkpoint; never with the
+            state of a learner whose last step was not finite, so that a resumed run starts well.
         sinks: who hears events.
     """
 
@@ -96,7 +100,7 @@ class Improvement:
         judge: NeverWorse,
         metadata: Callable[[int], EpisodeMetadata],
         first_seed: int,
-        save: Callable[[Progress], None],
+        save: Callable[[Progress, Mapping[str, Any]], None],
         sinks: Sequence[Sink],
         progress: Progress,
     ) -> None:
@@ -116,7 +120,12 @@ class Improvement:
         self._updates = 0
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Train until the steps are spent, the policy is good enough, or `stop` says so."""
+        """Train until the steps are spent, the policy is good enough, or `stop` says so.
+
+        Raises:
+            LearnerLostError: if the learner is lost.
+            LearningError: if learning has diverged.
+        """
         self._count_unsaved()
         news = self._link.sync()
         self._updates = news.updates
@@ -136,6 +145,7 @@ class Improvement:
             self._tell(episode, time.monotonic() - start_s)
             news = self._link.sync()
             self._adopt(news)
+            self._tell_metrics(news)
             if self.progress.env_steps - self.progress.judged_at >= self._config.judge_every_steps:
                 self._consider(news)
             if self.progress.episodes % self._config.checkpoint_every_episodes == 0:
@@ -143,8 +153,7 @@ class Improvement:
         if self._spent() and self.progress.judged_at < self.progress.env_steps:
             news = self._link.sync()
             self._consider(news)
-        if news.updates != self._updates:
-            self._tell_metrics(news)
+        self._tell_metrics(news)
         self._checkpoint()
 
     def _finished(self) -> bool:
@@ -160,9 +169,19 @@ class Improvement:
             self._count(self._store.read(episode_id))
 
     def _checkpoint(self) -> None:
-        if self.progress.episodes > self._saved_episodes:
-            self._save(self.progress)
-            self._saved_episodes = self.progress.episodes
+        if self.progress.episodes <= self._saved_episodes:
+            return
+        state = self._link.state_dict()
+        if skipped := state[SKIPPED]:
+            _LOG.warning(
+                "no checkpoint after episode %d: the last %d steps of the learner were not "
+                "finite; the one before stays",
+                self.progress.episodes,
+                skipped,
+            )
+            return
+        self._save(self.progress, state)
+        self._saved_episodes = self.progress.episodes
 
     def _count(self, episode: Episode) -> None:
         self.progress.episodes += 1
@@ -182,13 +201,16 @@ class Improvement:
         good = verdict.improved_success >= self._config.good_enough[0]
         self.progress.good_in_a_row = self.progress.good_in_a_row + 1 if good else 0
         send(verdict, self._sinks)
-        self._tell_metrics(news)
+        # The learner has nothing to learn from meanwhile: its rate does not count this time.
+        self._clock = time.monotonic()
 
     def _tell(self, episode: Episode, wall_s: float) -> None:
         tell_episode(PHASE, episode, self.progress.env_steps, wall_s, self._sinks)
         send(PhaseProgress(phase=PHASE, done=self.progress.env_steps), self._sinks)
 
     def _tell_metrics(self, news: Published) -> None:
+        if news.updates == self._updates:
+            return
         now = time.monotonic()
         rate = (news.updates - self._updates) / max(now - self._clock, 1e-9)
         self._clock, self._updates = now, news.updates

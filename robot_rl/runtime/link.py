@@ -41,7 +41,7 @@ class LearnerLink(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """The learner's whole state but the buffers, at rest."""
+        """The learner's whole state but the buffers, at rest; `skipped_in_a_row` is part of it."""
         ...
 
     def close(self) -> None:

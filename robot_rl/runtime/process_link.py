@@ -13,13 +13,14 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal
 
-from robot_rl.core.errors import ContractError, LearnerLostError
+from robot_rl.core.errors import ContractError, LearnerLostError, LearningError
 from robot_rl.core.types import Observation, Transition
 from robot_rl.runtime import process_worker
 from robot_rl.runtime.child_process import ChildProcess
 from robot_rl.runtime.link import Published
 from robot_rl.runtime.wire import (
     Ask,
+    Failed,
     Reply,
     Step,
     decode_message,
@@ -85,6 +86,7 @@ class ProcessLink:
         self._answer: Reply | None = None
         self._lost = ""
         self._lost_s = 0.0
+        self._failure = ""
         self._closed = False
         self._process = ChildProcess(
             process_worker.main,
@@ -105,6 +107,7 @@ class ProcessLink:
         Raises:
             ContractError: if an array is of a dtype that does not travel.
             LearnerLostError: if the learner was lost more than `finish_s` ago.
+            LearningError: likewise, if it has stopped because learning diverged.
         """
         if self._closed or self._lost:
             self._finish()
@@ -120,6 +123,7 @@ class ProcessLink:
 
         Raises:
             LearnerLostError: if the learner is lost.
+            LearningError: if it has stopped because learning diverged.
         """
         self._check()
         return decode_published(self._newest() if self._max_lag is None else self._ask("news"))
@@ -129,6 +133,7 @@ class ProcessLink:
 
         Raises:
             LearnerLostError: if the learner is lost.
+            LearningError: if it has stopped because learning diverged.
         """
         self._check()
         return decode_state(self._ask("state"))
@@ -182,6 +187,8 @@ class ProcessLink:
     def _check(self) -> None:
         if self._closed:
             raise LearnerLostError("the line to the learner is closed; open another one")
+        if self._failure:
+            raise LearningError(self._failure)
         if self._lost:
             raise LearnerLostError(
                 f"the learner {self._lost}. Episodes up to here are stored: resume the run to go "
@@ -232,6 +239,10 @@ class ProcessLink:
 
     def _hear(self, data: bytes) -> None:
         reply = decode_message(data)
+        if isinstance(reply, Failed):
+            self._failure = reply.reason
+            self._lose(f"has stopped: {reply.reason}")
+            return
         if not isinstance(reply, Reply):
             raise ContractError(f"got a {type(reply).__name__}, expected a reply")
         with self._heard:

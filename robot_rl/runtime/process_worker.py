@@ -18,10 +18,12 @@ from typing import Any, cast
 
 import torch
 
-from robot_rl.core.errors import ConfigError, ContractError, did_you_mean
+from robot_rl.core.errors import ConfigError, ContractError, LearningError, did_you_mean
 from robot_rl.core.types import Observation
 from robot_rl.runtime.link import published
 from robot_rl.runtime.wire import (
+    Ask,
+    Failed,
     Reply,
     Step,
     decode_message,
@@ -115,10 +117,15 @@ class LearnerServer:
 
         Raises:
             ContractError: if a step is missing, or what came in is not readable.
+            LearningError: if learning has diverged; the other end has been told.
         """
         # It may hang up in the middle of something, too.
         with contextlib.suppress(EOFError, BrokenPipeError):
-            self._serve()
+            try:
+                self._serve()
+            except LearningError as error:
+                self._outbox.send_bytes(encode_message(Failed(reason=str(error))))
+                raise
 
     def _serve(self) -> None:
         self._say(answers=0)
@@ -143,8 +150,9 @@ class LearnerServer:
         message = decode_message(data)
         if isinstance(message, Step):
             self._apply(message)
-        elif isinstance(message, Reply):
-            raise ContractError("learner: got a reply, expected a step or a question")
+        elif not isinstance(message, Ask):
+            kind = type(message).__name__
+            raise ContractError(f"learner: got a {kind}, expected a step or a question")
         elif message.about == "state":
             self._send(Reply(answers=message.number, body=encode_state(self._worker.state_dict())))
         else:

@@ -14,7 +14,15 @@ from robot_rl.control.arbiter import Arbiter
 from robot_rl.control.chunk_player import ChunkPlayer
 from robot_rl.core.episode import Episode, EpisodeMetadata
 from robot_rl.core.protocol import Env, OnlinePolicy, Operator
-from robot_rl.core.types import Observation, Outcome, Source, StepResult, Transition, Vector
+from robot_rl.core.types import (
+    NO_LATENT,
+    Observation,
+    Outcome,
+    Source,
+    StepResult,
+    Transition,
+    Vector,
+)
 
 OnStep = Callable[[Transition], None]
 
@@ -40,6 +48,11 @@ class Agent:
         """Version of the online weights that act; 0 for the base alone."""
         return self.online.version if self.online else 0
 
+    @property
+    def latent(self) -> Vector:
+        """The noise float32[k] behind the online policy's chunk in play; k = 0 if none steers."""
+        return self.online.latent if self.online else NO_LATENT
+
     def reset(self, seed: int) -> None:
         """A new episode: drop queued actions, seed the noise of both policies."""
         if self.base:
@@ -61,6 +74,8 @@ class Agent:
         """Forget the plan that has just been overruled: the arm did not follow it."""
         if self.base:
             self.base.replan()
+        if self.online:
+            self.online.replan()
 
 
 class Rollout:
@@ -112,6 +127,7 @@ class Rollout:
         while True:
             tick_s = time.perf_counter()
             proposed = self._agent.propose(observation, base_action, explore=self._explore)
+            latent = self._agent.latent
             poll = self._operator.poll(observation) if self._operator else None
             decision = self._arbiter.decide(proposed, poll)
             thought_s = time.perf_counter() - tick_s
@@ -138,6 +154,7 @@ class Rollout:
                 episode_id=episode_id,
                 step=len(transitions),
                 policy_version=self._agent.version,
+                latent=_recordable_latent(latent, proposed),
             )
             transitions.append(transition)
             on_step(transition)
@@ -162,6 +179,16 @@ def _recordable(proposed: Vector, result: StepResult) -> Vector:
     executed = result.executed_action
     fits = proposed.shape == executed.shape and bool(np.isfinite(proposed).all())
     return proposed if fits else executed
+
+
+def _recordable_latent(latent: Vector, proposed: Vector) -> Vector:
+    """The noise, or zeros where neither it nor the proposal made from it is finite.
+
+    A finite proposal from noise that is not is a fault of the policy, which the episode refuses.
+    """
+    if np.isfinite(latent).all() or np.isfinite(proposed).all():
+        return latent
+    return np.zeros_like(latent)
 
 
 def force_curve(episode: Episode, key: str) -> Vector:

@@ -27,7 +27,7 @@ from robot_rl.runtime.wire_array import (
     encode_tensors,
 )
 
-SCHEMA = b"rrl\x01"
+SCHEMA = b"rrl\x02"
 """What every message begins with; the last byte grows when a message changes its layout."""
 
 
@@ -57,6 +57,7 @@ class _Transition(Record, frozen=True):
     episode_id: str
     step: Number
     policy_version: Number
+    latent: Array
 
 
 class _Published(Record, frozen=True):
@@ -95,7 +96,13 @@ class Reply(Record, frozen=True, tag="reply"):
     body: bytes
 
 
-Message = Step | Ask | Reply
+class Failed(Record, frozen=True, tag="failed"):
+    """From the learner, and its last word: why it has stopped learning."""
+
+    reason: str
+
+
+Message = Step | Ask | Reply | Failed
 
 _ENCODER = msgspec.msgpack.Encoder()
 _MESSAGES: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
@@ -148,6 +155,7 @@ def encode_transition(transition: Transition, previous: Observation | None = Non
         episode_id=t.episode_id,
         step=t.step,
         policy_version=t.policy_version,
+        latent=encode_array(t.latent),
     )
     return _packed(record)
 
@@ -184,6 +192,7 @@ def decode_transition(data: bytes, previous: Observation | None = None) -> Trans
         episode_id=record.episode_id,
         step=record.step,
         policy_version=record.policy_version,
+        latent=decode_vector("latent", record.latent),
     )
 
 

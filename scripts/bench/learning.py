@@ -2,11 +2,12 @@
 
 Usage: .venv/bin/python scripts/bench/learning.py [--quick] [--seeds N ...] [--variants NAME ...]
            [--override KEY=VALUE ...] [--runs DIR] [--json FILE] [--jobs N]
+       .venv/bin/python scripts/bench/learning.py --toy [--quick] [--seeds N ...] [--json FILE]
 
 Variants: `person` (residual on the base, a person at hand), `residual` (nobody helps), `rlpd`
 (demonstrations, no base), `scratch` (reinforcement learning from nothing). A variant shares the
 demonstrations and the base policy with the first one of its seed. An interrupted benchmark goes
-on where it was.
+on where it was. `--toy` does without a base policy, on two joints in the plane: see `toy.py`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ import tyro
 from ablation import TOY, VARIANTS, Trial, plan, run
 from outcome import SHOWN, outcome, spreads
 from report import Claim, Row, at_least, at_most, publish
+from toy import SHOWN as TOY_SHOWN
+from toy import toy_rows
 
 from robot_rl.core.errors import RobotRlError
 from robot_rl.runtime.statistics import median_and_spread
@@ -36,8 +39,11 @@ class Arguments:
     quick: bool = False
     """A toy with tiny budgets: less than two minutes on two cores."""
 
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds of the runs; at least three for a claim."""
+    toy: bool = False
+    """Instead of the main job: what demonstrations, a person and objections are worth on a toy."""
+
+    seeds: tuple[int, ...] = ()
+    """Seeds of the runs: 0 to 2; with --toy 0 to 4, or 0 and 1 if quick."""
 
     variants: tuple[str, ...] = ()
     """Which of the variants: all; `person` and `rlpd` with --quick."""
@@ -61,6 +67,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
     try:
+        if arguments.toy:
+            measure_toy(arguments)
+            return
         with ExitStack() as stack:
             root = arguments.runs or _default_root(arguments.quick, stack)
             compare(arguments, root)
@@ -73,7 +82,7 @@ def compare(arguments: Arguments, root: Path) -> None:
     quick = arguments.quick
     variants = arguments.variants or (("person", "rlpd") if quick else tuple(VARIANTS))
     more = (*(TOY if quick else ()), *arguments.override)
-    trials = plan(variants, arguments.seeds, root, more)
+    trials = plan(variants, arguments.seeds or (0, 1, 2), root, more)
     run_all(trials, arguments.jobs or (2 if quick else 1))
     rows = [outcome(trial) for trial in trials]
     if len(codes := {row["code"] for row in rows}) > 1:
@@ -85,6 +94,14 @@ def compare(arguments: Arguments, root: Path) -> None:
         arguments.json,
         columns=("variant", "seed", *SHOWN),
     )
+
+
+def measure_toy(arguments: Arguments) -> None:
+    """Run the toy's arms with every seed, and compare."""
+    seeds = arguments.seeds or tuple(range(2 if arguments.quick else 5))
+    rows, claimed = toy_rows(seeds, quick=arguments.quick)
+    title = "the toy: success from held-out starts, nobody helping"
+    publish(title, rows, claimed, arguments.json, columns=("variant", "seed", *TOY_SHOWN))
 
 
 def run_all(trials: Sequence[Trial], jobs: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from learner import LearnerBench
+from learner_parts import LearnerBench
 from timing import in_turn
 from torch import Tensor, nn
 from workload import Workload

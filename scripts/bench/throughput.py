@@ -14,7 +14,7 @@ from typing import Annotated
 import numpy as np
 import torch
 import tyro
-from learner import LearnerBench
+from learner_parts import LearnerBench
 from loop import camera_row, episode_rates, tick_parts, ticks_and_physics, vector_rates
 from numpy.typing import ArrayLike
 from peers import critics_against_loop, sampling_against_rows

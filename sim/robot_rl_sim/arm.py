@@ -123,9 +123,30 @@ def add_sensors(spec: mujoco.MjSpec, frames: tuple[str, ...], *, gripper: bool =
         )
 
 
-def add_cameras(spec: mujoco.MjSpec, hand: mujoco.MjsBody) -> None:
-    """Add `wrist`, which looks along the tool, and `front`, which sees the table."""
-    hand.add_camera(name="wrist", pos=[0.07, 0, 0.02], quat=[0, 0.966, 0, 0.259], fovy=70)
+def add_cameras(
+    spec: mujoco.MjSpec, hand: mujoco.MjsBody, *, close_up_m: float | None = None
+) -> None:
+    """Add `wrist`, which looks along the tool, and `front`, which sees the table.
+
+    Args:
+        spec: the scene.
+        hand: carries the wrist camera.
+        close_up_m: the wrist camera looks at this point of the hand's z axis alone, from before
+            the hand, 10 cm wide; without it, it sees the hand and what is around.
+    """
+    if close_up_m is None:
+        hand.add_camera(name="wrist", pos=[0.07, 0, 0.02], quat=[0, 0.966, 0, 0.259], fovy=70)
+    else:
+        above, before = 0.1, 0.085
+        tilt = np.arctan2(before, above)
+        # Its picture's top is towards the hand.
+        x_axis, y_axis = [0, -1, 0], [-np.cos(tilt), 0, -np.sin(tilt)]
+        hand.add_camera(
+            name="wrist",
+            pos=[before, 0, close_up_m - above],
+            xyaxes=[*x_axis, *y_axis],
+            fovy=38,
+        )
     spec.worldbody.add_camera(
         name="front",
         pos=[0.76, -0.26, 0.22],

@@ -140,7 +140,7 @@ class MujocoBackend:
     def state(self) -> StateView:
         """The state at the end of the last step (sensors lag by one physics step)."""
         if self._state is None:
-            self._state = self._view()
+            self._state = self._view(self.qpos, self.qvel, self._record)
         return self._state
 
     def force_history(self) -> Array:
@@ -148,7 +148,7 @@ class MujocoBackend:
 
         float64[n, substeps, 3], sensor frame, not tared: for judging how believable contact is.
         """
-        return self._sensor("ft_force").copy()
+        return self._record[..., self._slices["ft_force"]].copy()
 
     def data(self, index: int) -> mujoco.MjData:
         """A copy of one simulation's full data, for rendering."""
@@ -156,17 +156,31 @@ class MujocoBackend:
         mujoco.mj_forward(self._batch.get_model(index), data)
         return data
 
-    def _view(self) -> StateView:
-        now = self._record[:, -1]
+    def foresee(self, index: int, ctrl: Array, substeps: int) -> StateView:
+        """What one simulation would come to under other controls; nothing changes.
+
+        Args:
+            index: which simulation; the view has it alone.
+            ctrl: float64[nu], actuator targets.
+            substeps: physics steps ahead.
+        """
+        data = self._batch.get_data(index)
+        data.ctrl[:] = ctrl
+        mujoco.mj_step(self._batch.get_model(index), data, nstep=substeps)
+        return self._view(data.qpos[None], data.qvel[None], data.sensordata[None, None])
+
+    def _view(self, qpos: Array, qvel: Array, record: Array) -> StateView:
+        """Name what n simulations recorded, float64[n, substeps, sensors]."""
+        now = record[:, -1]
         return StateView(
-            joint_position=self.qpos[:, : self._joints].copy(),
-            joint_velocity=self.qvel[:, : self._joints].copy(),
+            joint_position=qpos[:, : self._joints].copy(),
+            joint_velocity=qvel[:, : self._joints].copy(),
             tcp_pose=self._pose(now, "tcp"),
             tcp_twist=np.concatenate(
                 [now[:, self._slices["tcp_linvel"]], now[:, self._slices["tcp_angvel"]]], -1
             ),
-            force_torque=self._force_torque(),
-            gripper=self._gripper(),
+            force_torque=self._force_torque(record),
+            gripper=self._gripper(now),
             frames={name: self._pose(now, name) for name in self._frames},
         )
 
@@ -186,9 +200,6 @@ class MujocoBackend:
         self._record = np.concatenate([np.repeat(kept[:, :1], short, axis=1), kept], axis=1)
         self._record[ids] = record
 
-    def _sensor(self, name: str) -> Array:
-        return self._record[..., self._slices[name]]
-
     def _pose(self, now: Array, name: str) -> Array:
         position, wxyz = now[:, self._slices[f"{name}_pos"]], now[:, self._slices[f"{name}_quat"]]
         return np.concatenate([position, wxyz[:, [1, 2, 3, 0]]], -1)
@@ -203,13 +214,13 @@ class MujocoBackend:
                     "look for too stiff a contact or controller"
                 )
 
-    def _force_torque(self) -> Array:
+    def _force_torque(self, record: Array) -> Array:
         if "ft_force" not in self._slices:
-            return np.zeros((self.nsim, 6))
-        wrench = np.concatenate([self._sensor("ft_force"), self._sensor("ft_torque")], -1)
-        return wrench[:, -WRENCH_WINDOW:].mean(1)
+            return np.zeros((len(record), 6))
+        parts = [record[..., self._slices[name]] for name in ("ft_force", "ft_torque")]
+        return np.concatenate(parts, -1)[:, -WRENCH_WINDOW:].mean(1)
 
-    def _gripper(self) -> Array:
+    def _gripper(self, now: Array) -> Array:
         if "gripper_opening" not in self._slices:
-            return np.zeros(self.nsim)
-        return self._record[:, -1, self._slices["gripper_opening"]][:, 0]
+            return np.zeros(len(now))
+        return now[:, self._slices["gripper_opening"]][:, 0]

@@ -74,6 +74,8 @@ class Camera:
         self._rect = mujoco.MjrRect(0, 0, width, height)
         self._buffer = np.empty((height, width, 3), np.uint8)
         self._option = mujoco.MjvOption()
+        # Sites mark places of the model for its makers; in a picture they would give them away.
+        self._option.sitegroup[:] = 0
         self._view = mujoco.MjvCamera()
         self._view.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._scene = mujoco.MjvScene(model, maxgeom=max(_MAX_GEOM, 2 * model.ngeom))

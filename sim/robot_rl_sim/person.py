@@ -1,6 +1,7 @@
-"""Simulated people: one who demonstrates, one who watches and takes over when it goes wrong.
+"""Simulated people: one who demonstrates, one who watches and takes over when it is stuck.
 
-They see what a person at the bench sees (the true positions), which the policy does not.
+They see what a person at the bench sees (the true positions), which the policy does not. Others
+who watch: `person_judging.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pydantic import Field
 from robot_rl.config.model import Config
 from robot_rl.core.protocol import OperatorInput
 from robot_rl.core.types import Observation, Vector
+from robot_rl_sim.backend import Array
 from robot_rl_sim.bench import SimBench
 
 
@@ -41,7 +43,7 @@ class Demonstrator:
 
     def __init__(self, config: DemonstratorConfig, bench: SimBench) -> None:
         self._config = config
-        self._hand = _Hand(config, bench)
+        self._hand = Hand(config, bench)
 
     def reset(self, seed: int) -> None:
         """A new episode: draw the hand's noise from `seed`."""
@@ -82,7 +84,7 @@ class Supervisor:
     def __init__(self, config: SupervisorConfig, bench: SimBench) -> None:
         self._config = config
         self._bench = bench
-        self._hand = _Hand(config.hand, bench)
+        self._hand = Hand(config.hand, bench)
         self._rng = np.random.default_rng(0)
         self.reset(0)
 
@@ -112,8 +114,11 @@ class Supervisor:
         return OperatorInput(active=True, action=self._hand.action())
 
 
-class _Hand:
-    """Turns the ideal correction into what a hand does: slow, noisy, within the device's range."""
+class Hand:
+    """Turns the ideal correction into what a hand does: slow, noisy, within the device's range.
+
+    Actions are normalised.
+    """
 
     def __init__(self, config: DemonstratorConfig, bench: SimBench) -> None:
         self._config = config
@@ -123,17 +128,25 @@ class _Hand:
         self._wander = np.zeros(self._size)
 
     def reset(self, seed: int) -> None:
+        """A new episode: draw the noise from `seed`."""
         self._rng = np.random.default_rng([seed, 2])
         self._wander = np.zeros(self._size)
 
     def idle(self) -> Vector:
+        """Nothing, float32[d]."""
         return np.zeros(self._size, np.float32)
 
-    def action(self) -> Vector:
+    def ideal(self) -> Array:
+        """What it would do without noise, float64[d]."""
         c, task = self._config, self._bench.sim_task
         correction = task.correction(self._bench.backend.state(), 0)
-        ideal = c.gain * correction / np.asarray(task.spec.action.scale)
+        wanted = c.gain * correction / np.asarray(task.spec.action.scale)
+        return np.clip(wanted, -c.speed, c.speed)
+
+    def action(self) -> Vector:
+        """What it does, float32[d]."""
+        c = self._config
         white = self._rng.normal(size=self._size)
         self._wander = 0.8 * self._wander + 0.6 * self._rng.normal(size=self._size)
-        hand = np.clip(ideal, -c.speed, c.speed) + c.noise * white + c.wander * self._wander
+        hand = self.ideal() + c.noise * white + c.wander * self._wander
         return np.clip(hand, -1, 1).astype(np.float32)

@@ -66,6 +66,10 @@ def build_learner(config: Config, task: TaskSpec):
     return config.build(build_policy(ChunkPolicyConfig(), task), seed=0)
 
 
+def build_reward(path: Path) -> None:
+    assert load(path, Config).build().finish() == []
+
+
 def build_run(path: Path) -> None:
     config = load(path, RunConfig)
     station = Station.of_run(config)
@@ -85,6 +89,7 @@ BUILDERS = {
     "cells": build_cell,
     "learners": lambda path: build_for_a_task(path, build_learner),
     "policies": lambda path: build_for_a_task(path, build_policy),
+    "rewards": build_reward,
     "runs": build_run,
     "tasks": build_task,
     "topics": lambda path: load(path, TopicMap),

@@ -13,7 +13,7 @@ from robot_rl.runtime.evaluator import Deployed
 
 @pytest.fixture(scope="module")
 def config(make_config):
-    return make_config("base.hidden=[8]", "learner.hidden=[8]", "learner.heads=2")
+    return make_config("base.network.hidden=[8]", "learner.hidden=[8]", "learner.heads=2")
 
 
 @pytest.fixture(scope="module")

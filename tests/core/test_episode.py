@@ -1,13 +1,21 @@
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, fields, replace
 
 import numpy as np
 import pytest
 
 from robot_rl.core.episode import OBSERVATION_COLUMNS, STEP_COLUMNS, Episode, EpisodeMetadata
 from robot_rl.core.errors import ContractError
-from robot_rl.core.types import ActionChunk, GateReason, Observation, Outcome, Source, Transition
+from robot_rl.core.types import (
+    NO_LATENT,
+    ActionChunk,
+    GateReason,
+    Observation,
+    Outcome,
+    Source,
+    Transition,
+)
 
 METADATA = EpisodeMetadata(task="reach")
 CAMERA = "observation.images.wrist"
@@ -143,6 +151,51 @@ def test_step_from_another_observation_is_refused():
     transitions[1] = replace(transitions[1], observation=build_observation(1))
     with pytest.raises(ContractError, match="step 1 does not follow 0"):
         Episode.from_transitions(transitions, Outcome.UNKNOWN, METADATA)
+
+
+def test_steps_that_nothing_steered_have_an_empty_latent():
+    assert build_transitions()[0].latent is NO_LATENT
+    episode = build_episode()
+    assert (episode.latent.dtype, episode.latent.shape) == (np.float32, (3, 0))
+    assert all(t.latent.shape == (0,) for t in episode.transitions())
+    assert not NO_LATENT.flags.writeable
+
+
+def test_an_episode_made_without_a_latent_has_an_empty_one():
+    episode = build_episode()
+    columns = {f.name: getattr(episode, f.name) for f in fields(Episode) if f.name != "latent"}
+    assert Episode(**columns).latent.shape == (3, 0)
+
+
+def test_the_latent_of_each_step_is_a_row_and_comes_back():
+    transitions = [
+        replace(t, latent=np.array([t.step, -t.step], np.float32)) for t in build_transitions()
+    ]
+    episode = Episode.from_transitions(transitions, Outcome.SUCCESS, METADATA)
+    assert episode.latent.tolist() == [[0, 0], [1, -1], [2, -2]]
+    assert [t.latent.tolist() for t in episode.transitions()] == [[0, 0], [1, -1], [2, -2]]
+
+
+def test_latents_of_two_sizes_in_one_episode_are_refused():
+    transitions = build_transitions()
+    transitions[2] = replace(transitions[2], latent=np.zeros(4, np.float32))
+    with pytest.raises(ContractError, match=r"latent of step 2 has shape \[4\], that of step 1"):
+        Episode.from_transitions(transitions, Outcome.SUCCESS, METADATA)
+
+
+@pytest.mark.parametrize(
+    ("latent", "said"),
+    [
+        (np.zeros((3, 2)), r"float64\[3, 2\], expected float32\[3, k\]"),
+        (np.zeros((2, 2), np.float32), r"float32\[2, 2\], expected float32\[3, k\]"),
+        (np.zeros((0, 0), np.float32), r"float32\[0, 0\], expected float32\[3, k\]"),
+        (np.zeros(3, np.float32), r"float32\[3\], expected float32\[3, k\]"),
+        (np.array([[0], [np.inf], [np.nan]], np.float32), "latent of step 1 is not finite"),
+    ],
+)
+def test_a_latent_of_another_kind_is_refused(latent, said):
+    with pytest.raises(ContractError, match=said):
+        replace(build_episode(), latent=latent)
 
 
 @pytest.mark.parametrize(

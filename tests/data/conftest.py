@@ -59,7 +59,9 @@ def build_transitions(
     human: tuple[int, ...] = (),
     terminated: bool = True,
     truncated: bool = False,
+    latent_size: int = 0,
 ) -> list[Transition]:
+    """Every second step begins a plan, from other noise."""
     seen = [build_observation(episode, i, images=images) for i in range(steps + 1)]
 
     def action(part: float, instant: int) -> np.ndarray:
@@ -84,6 +86,7 @@ def build_transitions(
             episode_id=f"episode-{episode}",
             step=i,
             policy_version=7,
+            latent=np.full(latent_size, (1 + i // 2) / 10, np.float32),
         )
         for i in range(steps)
     ]

@@ -21,8 +21,8 @@ from robot_rl.data.store.episode_reader import EpisodeReader
 POINT_REACH = Path(__file__).parents[2] / "configs" / "runs" / "point_reach.yaml"
 TINY = (
     "collect.episodes=3",
-    "base.hidden=[16]",
-    "base.inference_steps=2",
+    "base.network.hidden=[16]",
+    "base.sampler.inference_steps=2",
     "imitate.steps=60",
     "learner.hidden=[16,16]",
     "learner.heads=2",

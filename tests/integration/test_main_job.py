@@ -307,9 +307,7 @@ def test_a_look_at_an_unfinished_run_does_not_decide_its_final_evaluation(kit, t
     assert kit.run("evaluate", "--resume", folder.path) == 0
     base = ChunkPolicy.load(folder.base)
     policy = new_policy(folder.config, base)
-    learner = folder.config.learner.build(
-        base.observation, base.action, base.normaliser, folder.config.seed
-    )
+    learner = folder.config.learner.build(base, folder.config.seed)
     weights = {
         name: torch.ones_like(tensor) if name.startswith("mlp.") else tensor
         for name, tensor in learner.weights().items()

@@ -14,7 +14,7 @@ from robot_rl.app.station import Station
 from robot_rl.config.load import load
 from robot_rl.core.episode import EpisodeMetadata
 from robot_rl.core.spec import JOINT_POSITION
-from robot_rl.core.types import GateReason, Outcome, Source
+from robot_rl.core.types import NO_LATENT, GateReason, Outcome, Source
 from robot_rl.data.normaliser import Normaliser
 from robot_rl.data.replay.replay_buffer import ReplayBuffer
 from robot_rl.runtime.events import EpisodeEnded, Evaluated, GateEvent, read_events
@@ -36,11 +36,15 @@ class Push:
     """An online policy that asks for the same all the time."""
 
     version = 0
+    latent = NO_LATENT
 
     def __init__(self, *action: float) -> None:
         self.action = np.array(action, np.float32)
 
     def reset(self, seed: int) -> None:
+        pass
+
+    def replan(self) -> None:
         pass
 
     def propose(self, observation, base_action, *, explore):

@@ -9,31 +9,39 @@ from safetensors.torch import load, save
 
 from robot_rl.core.spec import JOINT_POSITION
 from robot_rl.core.types import Observation
+from robot_rl.learning.dsrl_na import DsrlNaConfig
+from robot_rl.learning.dsrl_sac import DsrlSacConfig
 from robot_rl.learning.residual_td3 import ResidualTd3Config
 from robot_rl.learning.rlpd import RlpdConfig
 
 CONFIGS = {
     "residual_td3": ResidualTd3Config(hidden=(16, 16), heads=3, human_weight=1.0),
     "rlpd": RlpdConfig(hidden=(16, 16), heads=3),
+    "dsrl_sac": DsrlSacConfig(hidden=(16, 16), heads=3, noise_rows=1),
+    "dsrl_na": DsrlNaConfig(hidden=(16, 16), heads=3, noise_rows=1, distill_steps=1),
 }
 METRICS = {
     "critic_loss",
     "q_mean",
     "q_max",
+    "q_policy",
     "td_error_online",
     "td_error_offline",
     "actor_loss",
     "grad_norm_critic",
     "grad_norm_actor",
     "skipped_updates",
+    "skipped_in_a_row",
+    "dormant_ratio_actor",
+    "dormant_ratio_critic",
 }
 
 
 @pytest.fixture(params=CONFIGS)
-def build(request, base):
+def build(request, steerable_base):
     def build(seed=0, **changes):
         config = CONFIGS[request.param].model_copy(update=changes)
-        return config.build(base, seed)
+        return config.build(steerable_base, seed)
 
     return build
 
@@ -110,6 +118,31 @@ def test_a_nan_batch_changes_no_critic_and_is_counted(build, make_batch, column)
     assert learner.update([clean])["skipped_updates"] == 1.0
 
 
+def test_bad_batches_in_a_row_are_counted_until_a_good_one(build, make_batch):
+    learner = build()
+    bad = make_batch(reward=torch.full((16,), 1e38))
+    told = [
+        learner.update(batches, train_actor=False)["skipped_in_a_row"]
+        for batches in ([bad], [bad, bad], [bad, make_batch()], [make_batch(), bad])
+    ]
+    assert told == [1.0, 3.0, 0.0, 1.0]
+    resumed = build(seed=1)
+    resumed.load_state_dict(learner.state_dict())
+    assert resumed.update([bad], train_actor=False)["skipped_in_a_row"] == 2.0
+
+
+def test_q_policy_and_dormant_ratios_are_those_of_the_networks(build, make_batch):
+    learner = build()
+    metrics = learner.update([make_batch()])
+    assert 0.0 <= metrics["dormant_ratio_actor"] <= 1.0
+    for parameter in learner.critics.critic.parameters():
+        parameter.data.zero_()
+    # A value of 0 everywhere; what is measured every hundredth cycle is told again until then.
+    later = learner.update([make_batch(reward=torch.zeros(16), discount=torch.zeros(16))])
+    assert later["q_mean"] == 0.0
+    assert later["dormant_ratio_critic"] == metrics["dormant_ratio_critic"] < 1.0
+
+
 def test_a_nan_observation_leaves_the_actor_alone(build, make_batch):
     learner = build()
     bad = make_batch(observation=torch.full((16, 3), torch.nan))
@@ -156,11 +189,16 @@ def test_the_policy_acts_with_the_weights_it_is_given(build, make_batch):
     policy = learner.policy()
     observation = Observation(stamp_ns=0, vectors={JOINT_POSITION: np.float32([0.1, 0.2, 0.3])})
     base = np.zeros(2, np.float32)
-    before = policy.propose(observation, base, explore=False)
+
+    def act():
+        policy.reset(0)
+        return policy.propose(observation, base, explore=False)
+
+    before = act()
     learner.update([make_batch()])
-    np.testing.assert_array_equal(policy.propose(observation, base, explore=False), before)
+    np.testing.assert_array_equal(act(), before)
     policy.load_weights(learner.weights(), version=1)
-    assert not np.array_equal(policy.propose(observation, base, explore=False), before)
+    assert not np.array_equal(act(), before)
 
 
 def test_targets_are_clipped_to_the_reachable_range(build, make_batch):

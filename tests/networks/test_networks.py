@@ -4,19 +4,22 @@ import math
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from robot_rl.core.errors import ConfigError
 from robot_rl.core.spec import ObservationSpec, VectorSpec
 from robot_rl.core.types import Observation
 from robot_rl.data.normaliser import Normaliser
 from robot_rl.networks.critic import CriticEnsemble
-from robot_rl.networks.denoiser import ConditionalUnet1d, MlpDenoiser
+from robot_rl.networks.denoiser import MlpDenoiserConfig
+from robot_rl.networks.dit import DitConfig
 from robot_rl.networks.ema import Ema, Polyak
 from robot_rl.networks.encoder import StateEncoder
 from robot_rl.networks.gaussian_actor import GaussianActor
 from robot_rl.networks.mlp import Mlp, NumpyMlp
 from robot_rl.networks.residual_actor import ResidualActor
 from robot_rl.networks.tanh_gaussian import STD_MAX, STD_MIN, TanhGaussian, log_density
+from robot_rl.networks.unet import UnetConfig
 
 
 def encoder(columns=(2, 0), offset=(1.0, 0.0, 3.0), scale=(2.0, 1.0, 0.5)) -> StateEncoder:
@@ -156,16 +159,25 @@ def test_residual_actor_starts_at_exactly_zero_and_stays_within_its_scale():
 
 
 DENOISERS = {
-    "mlp": lambda: MlpDenoiser(8, 3, 5, (32,)),
-    "unet_one_level": lambda: ConditionalUnet1d(8, 3, 5, (8,)),
-    "unet_three_levels": lambda: ConditionalUnet1d(8, 3, 5, (8, 16, 24)),
+    "mlp": MlpDenoiserConfig(hidden=(32,)),
+    "unet_one_level": UnetConfig(widths=(8,)),
+    "unet_three_levels": UnetConfig(widths=(8, 16, 24)),
+    "dit": DitConfig(width=16, depth=2, heads=2),
 }
+
+
+def built(name: str) -> torch.nn.Module:
+    """A denoiser whose weights are all moved: some begin at 0, which hides what is behind them."""
+    torch.manual_seed(0)
+    network = DENOISERS[name].build(8, 3, 5)
+    for parameter in network.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return network
 
 
 @pytest.mark.parametrize("name", DENOISERS)
 def test_denoiser_keeps_the_shape_and_depends_on_every_input(name):
-    torch.manual_seed(0)
-    network = DENOISERS[name]()
+    network = built(name)
     sample, step, features = torch.randn(2, 8, 3), torch.tensor([3, 3]), torch.randn(2, 5)
     outputs = [
         network(sample, step, features),
@@ -179,15 +191,38 @@ def test_denoiser_keeps_the_shape_and_depends_on_every_input(name):
 
 @pytest.mark.parametrize("name", DENOISERS)
 def test_every_parameter_of_a_denoiser_is_trained(name):
-    torch.manual_seed(0)
-    network = DENOISERS[name]()
+    network = built(name)
     network(torch.randn(2, 8, 3), torch.tensor([3, 40]), torch.randn(2, 5)).sum().backward()
     dead = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     assert not dead
 
 
+def test_a_fresh_dit_predicts_exactly_zero_and_tells_actions_apart_once_trained():
+    network = DENOISERS["dit"].build(8, 3, 5)
+    sample, step, features = torch.randn(2, 8, 3), torch.tensor([3, 40]), torch.randn(2, 5)
+    assert not network(sample, step, features).any()
+    # Equal tokens differ by their place alone.
+    alike = built("dit")(torch.zeros(1, 8, 3), step[:1], features[:1])[0]
+    assert all(not torch.allclose(a, b) for a, b in itertools.combinations(alike, 2))
+
+
+def test_every_action_of_a_dit_attends_to_every_other():
+    network = built("dit")
+    sample = torch.zeros(1, 8, 3, requires_grad=True)
+    first = network(sample, torch.tensor([3]), torch.zeros(1, 5))[0, 0].sum()
+    (gradient,) = torch.autograd.grad(first, sample)
+    assert gradient[0].any(dim=-1).all()
+
+
+def test_dit_names_the_remedy_for_heads_that_do_not_divide():
+    with pytest.raises((ConfigError, ValidationError), match=r"width: got 10.*heads \(4\)"):
+        DitConfig(width=10)
+
+
 def test_unet_names_the_remedy_for_a_horizon_that_does_not_divide():
     with pytest.raises(ConfigError, match="horizon: got 6, expected a multiple of 4"):
-        ConditionalUnet1d(6, 3, 5, (8, 8, 8))
+        UnetConfig(widths=(8, 8, 8)).build(6, 3, 5)
     with pytest.raises(ConfigError, match="widths: got 12"):
-        ConditionalUnet1d(8, 3, 5, (12,))
+        UnetConfig(widths=(12,)).build(8, 3, 5)
+    with pytest.raises(ConfigError, match="kernel: got 4, expected an odd length"):
+        UnetConfig(kernel=4).build(8, 3, 5)

@@ -34,6 +34,18 @@ def test_the_base_action_is_ignored(normaliser, observation_spec, observation):
     np.testing.assert_array_equal(policy.propose(observation, BASE + 1, explore=False), one)
 
 
+def test_it_steers_nothing_and_planning_anew_changes_no_action(
+    normaliser, observation_spec, observation
+):
+    policies = [GaussianPolicy(make_actor(normaliser), observation_spec) for _ in range(2)]
+    for policy in policies:
+        policy.reset(1)
+    policies[1].replan()
+    one, other = (policy.propose(observation, BASE, explore=True) for policy in policies)
+    np.testing.assert_array_equal(one, other)
+    assert (policies[1].latent.dtype, policies[1].latent.shape) == (np.float32, (0,))
+
+
 def test_samples_repeat_with_the_seed_and_have_the_networks_width(
     normaliser, observation_spec, observation
 ):

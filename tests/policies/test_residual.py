@@ -49,6 +49,16 @@ def test_the_numpy_path_equals_the_network(build, observation, normaliser, obser
     np.testing.assert_allclose(policy.residual(observation, BASE), expected, atol=1e-5)
 
 
+def test_it_steers_nothing_and_planning_anew_changes_no_action(build, observation):
+    policies = [build(), build()]
+    for policy in policies:
+        policy.reset(1)
+    policies[1].replan()
+    one, other = (policy.propose(observation, BASE, explore=True) for policy in policies)
+    np.testing.assert_array_equal(one, other)
+    assert (policies[1].latent.dtype, policies[1].latent.shape) == (np.float32, (0,))
+
+
 def test_exploration_noise_repeats_with_the_seed_and_has_its_width(build, observation):
     policy = build(exploration_std=0.05)
     zero = np.zeros(2, np.float32)
@@ -61,20 +71,25 @@ def test_exploration_noise_repeats_with_the_seed_and_has_its_width(build, observ
     assert np.std(runs[0]) == pytest.approx(0.05, rel=0.1)
 
 
-def test_the_share_decides_how_often_the_residual_is_used_when_exploring(build, observation):
-    policy = build(output_bias=50.0, exploration_std=0.0)
+def test_the_residual_comes_in_with_the_updates_when_exploring(build, observation, normaliser):
+    policy = build(output_bias=50.0, exploration_std=0.0, ramp_updates=40)
     zero = np.zeros(2, np.float32)
 
-    def mean_use(share: float) -> float:
+    def mean_use() -> float:
         policy.reset(0)
-        policy.residual_share = share
         steps = [policy.propose(observation, zero, explore=True)[0] > 0.05 for _ in range(400)]
         return float(np.mean(steps))
 
-    assert mean_use(0.0) == 0.0
-    assert mean_use(1.0) == 1.0
-    assert mean_use(0.25) == pytest.approx(0.25, abs=0.06)
+    assert mean_use() == 0.0
+    for version, share in ((10, 0.25), (40, 1.0), (90, 1.0)):
+        policy.load_weights(make_actor(normaliser, 50.0).state_dict(), version)
+        assert mean_use() == pytest.approx(share, abs=0.06 * (share < 1.0))
     assert policy.propose(observation, zero, explore=False)[0] == pytest.approx(0.1)
+
+
+def test_without_a_ramp_the_residual_is_used_at_once(build, observation):
+    policy = build(output_bias=50.0, exploration_std=0.0)
+    assert policy.propose(observation, np.zeros(2, np.float32), explore=True)[0] > 0.05
 
 
 def test_weights_that_are_not_newer_are_refused(build, normaliser):

@@ -28,9 +28,17 @@ from robot_rl.core.spec import (
     TaskSpec,
     VectorSpec,
 )
-from robot_rl.core.types import ActionChunk, Observation, Outcome, SafeAction, Vector
+from robot_rl.core.types import (
+    NO_LATENT,
+    ActionChunk,
+    Observation,
+    Outcome,
+    SafeAction,
+    Vector,
+)
 from robot_rl.data.replay.batch import Batch
 from robot_rl.envs.robot_env import RobotEnv
+from robot_rl.learning.contract import SKIPPED, SamplingNeeds
 from robot_rl.runtime.rollout import Agent, Rollout
 
 PERIOD_S = 0.1
@@ -175,9 +183,14 @@ class Steady:
         self.explored: list[bool] = []
         self.saw: list[Vector] = []
         self.loaded: list[int] = []
+        self.latent: Vector = NO_LATENT
+        self.replans = 0
 
     def reset(self, seed: int) -> None:
         self.seeds.append(seed)
+
+    def replan(self) -> None:
+        self.replans += 1
 
     def propose(self, observation: Observation, base_action: Vector, *, explore: bool) -> Vector:
         self.explored.append(explore)
@@ -225,14 +238,17 @@ class Person:
 class CountingLearner:
     """A learner that learns nothing: it keeps the batches and whether the actor was trained."""
 
-    def __init__(self) -> None:
+    frame_encoder = None
+
+    def __init__(self, needs: SamplingNeeds | None = None) -> None:
+        self.needs = needs or SamplingNeeds()
         self.batches: list[Batch] = []
         self.cycles: list[tuple[int, bool]] = []
 
     def update(self, batches: Sequence[Batch], *, train_actor: bool = True) -> dict[str, float]:
         self.batches += batches
         self.cycles.append((len(batches), train_actor))
-        return {"critic_loss": float(len(self.cycles))}
+        return {"critic_loss": float(len(self.cycles)), SKIPPED: 0.0}
 
     def weights(self) -> dict[str, torch.Tensor]:
         return {"action": torch.zeros(2)}

@@ -7,7 +7,9 @@ import torch
 from robot_rl.core.types import GateReason
 from robot_rl.data.normaliser import Normaliser
 from robot_rl.learning.residual_td3 import ResidualTd3Config
+from robot_rl.networks.denoiser import MlpDenoiserConfig
 from robot_rl.policies.chunk_policy import ChunkPolicyConfig
+from robot_rl.policies.sampler.ddim import DdimConfig
 from robot_rl.runtime.evaluator import Deployed, NeverWorse, evaluate
 
 SEEDS = tuple(range(100, 110))
@@ -162,7 +164,12 @@ def real_agent(kit):
     """A tiny diffusion policy with a residual policy on top, both with random weights."""
     size = kit.observation.packed_size
     normaliser = Normaliser(offset=np.zeros(size, "f4"), scale=np.ones(size, "f4"))
-    config = ChunkPolicyConfig(horizon=4, execute=2, hidden=(8,), inference_steps=4)
+    config = ChunkPolicyConfig(
+        horizon=4,
+        execute=2,
+        network=MlpDenoiserConfig(hidden=(8,)),
+        sampler=DdimConfig(inference_steps=4),
+    )
     base = config.build(kit.observation, kit.action, normaliser, seed=3)
     learner = ResidualTd3Config(hidden=(8,), heads=2, exploration_std=0.2).build(base, 4)
     policy = learner.policy()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from robot_rl.core.recording import RecordingSpec
 from robot_rl.core.types import GateReason, Source
 from robot_rl.data.disk.failing_disk import FailingDisk
 from robot_rl.data.store.episode_store import EpisodeStore
+from robot_rl.learning.contract import SKIPPED
 from robot_rl.runtime.checkpoint import latest_checkpoint, save_checkpoint
 from robot_rl.runtime.evaluator import NeverWorse
 from robot_rl.runtime.events import EpisodeEnded, Evaluated, GateEvent, LearnerMetrics
@@ -25,6 +27,7 @@ class Publisher:
 
     def __init__(self, plan: Callable[[int], tuple[float, float]], first: int = 1) -> None:
         self.plan = plan
+        self.skipping: Callable[[int], int] = lambda version: 0
         self.version = first - 1
         self.steps = 0
 
@@ -42,7 +45,7 @@ class Publisher:
         )
 
     def state_dict(self):
-        return {}
+        return {SKIPPED: self.skipping(self.version)}
 
     def close(self) -> None:
         pass
@@ -90,7 +93,7 @@ class Site:
             improvement.run(stop)
         return improvement.progress
 
-    def save(self, progress: Progress) -> None:
+    def save(self, progress: Progress, state: Mapping[str, Any]) -> None:
         """As the pipeline does: the step of a checkpoint is the number of episodes."""
         meta = {"env_steps": progress.env_steps}
         root = self.path / "checkpoints"
@@ -278,6 +281,23 @@ def test_human_steps_are_counted(kit, site):
     assert here.run().human_steps == 4
     assert [e.human_steps for e in here.of(EpisodeEnded)] == [2, 2]
     assert [e.assisted for e in here.of(EpisodeEnded)] == [True, True]
+
+
+def test_a_learner_whose_last_step_was_not_finite_is_not_saved(site, caplog):
+    here = site(env_steps=24, checkpoint_every_episodes=2)
+    # One sync before the first episode and one after each: versions 4, 5 and 6 are of the episodes
+    # from the third on; the last one, at the end of the steps, is 7, as nothing was judged.
+    here.link.skipping = lambda version: 3 if version in (5, 6) else 0
+    here.run()
+    assert here.saved == [2, 6]
+    assert "no checkpoint after episode 4: the last 3 steps" in caplog.text
+
+
+def test_metrics_are_told_after_every_episode_with_updates(site):
+    here = site(env_steps=12)
+    here.run()
+    told = here.of(LearnerMetrics)
+    assert [(m.env_steps_total, m.updates_total) for m in told] == [(4, 40), (8, 80), (12, 120)]
 
 
 def test_updates_are_told_even_if_nothing_was_judged(site):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from robot_rl.core.episode import Episode
-from robot_rl.core.errors import HardwareError
+from robot_rl.core.errors import ContractError, HardwareError
 from robot_rl.core.spec import JOINT_POSITION
 from robot_rl.core.types import GateReason, Outcome, Source, Transition
 from robot_rl.data.replay.replay_buffer import ReplayBuffer
@@ -189,6 +189,72 @@ def test_only_an_exploring_rollout_explores(kit, explore):
     policy = kit.Steady()
     run(kit, kit.rollout(env, kit.agent(online=policy), explore=explore))
     assert policy.explored == [explore, explore]
+
+
+def test_the_latent_behind_each_proposal_is_recorded(kit):
+    env, _ = kit.env(horizon=3)
+
+    class Planner(kit.Steady):
+        """Plans two steps at a time: from noise 1, then from noise 2."""
+
+        def propose(self, observation, base_action, *, explore):
+            if len(self.saw) % 2 == 0:
+                self.latent = np.full(4, len(self.saw) // 2 + 1, F)
+            return super().propose(observation, base_action, explore=explore)
+
+    episode = run(kit, kit.rollout(env, kit.agent(online=Planner())))
+    assert episode.latent.tolist() == [[1.0] * 4, [1.0] * 4, [2.0] * 4]
+
+
+def test_the_latent_is_that_of_the_proposal_though_the_plan_is_dropped_in_the_same_step(kit):
+    env, _ = kit.env(horizon=3)
+
+    class Planner(kit.Steady):
+        def propose(self, observation, base_action, *, explore):
+            self.latent = np.full(1, self.replans + 1, F)
+            return super().propose(observation, base_action, explore=explore)
+
+        def replan(self):
+            super().replan()
+            self.latent = np.zeros(1, F)
+
+    policy = Planner()
+    episode = run(kit, kit.rollout(env, kit.agent(online=policy), operator=kit.Person((1,))))
+    assert policy.replans == 1
+    assert episode.latent.tolist() == [[1.0], [1.0], [2.0]]
+
+
+def test_both_policies_plan_anew_after_a_person_and_after_a_hold(kit):
+    env, _ = kit.env(horizon=6)
+    policy = kit.Steady()
+    agent = kit.agent(kit.PlanPolicy(), policy, execute=3)
+    episode = run(kit, kit.rollout(env, agent, operator=kit.Person((1,)), release_s=0.2))
+    # One human step, and two ticks of 0.1 s that are held after it.
+    assert policy.replans == 3
+    assert episode.base_action[2:5, 0].tolist() == [F(0.02), F(0.03), F(0.04)]
+
+
+def test_without_a_policy_that_steers_the_latent_is_empty(kit):
+    env, _ = kit.env(horizon=2)
+    for agent in (kit.agent(), kit.agent(kit.PlanPolicy()), kit.agent(online=kit.Steady())):
+        assert run(kit, kit.rollout(env, agent)).latent.shape == (2, 0)
+
+
+def test_noise_that_is_not_finite_is_recorded_as_zeros_where_the_proposal_is_not_either(kit):
+    env, _ = kit.env(horizon=2)
+    policy = kit.Steady((np.nan, 0.5))
+    policy.latent = np.array([np.nan, 1.0], F)
+    episode = run(kit, kit.rollout(env, kit.agent(online=policy)))
+    assert episode.gate_reason.tolist() == [GateReason.NON_FINITE] * 2
+    assert episode.latent.tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_a_finite_proposal_from_noise_that_is_not_is_a_fault(kit):
+    env, _ = kit.env(horizon=1)
+    policy = kit.Steady()
+    policy.latent = np.array([np.inf], F)
+    with pytest.raises(ContractError, match="latent of step 0 is not finite"):
+        run(kit, kit.rollout(env, kit.agent(online=policy)))
 
 
 def test_everybody_begins_an_episode_with_its_seed(kit):

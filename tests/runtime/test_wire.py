@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from robot_rl.core.errors import ContractError
-from robot_rl.core.types import GateReason, Observation, Source, Transition
+from robot_rl.core.types import NO_LATENT, GateReason, Observation, Source, Transition
 from robot_rl.runtime.link import Published
 from robot_rl.runtime.wire import (
     SCHEMA,
@@ -63,6 +63,7 @@ def build_transition(**changes: Any) -> Transition:
         "episode_id": "online-7",
         "step": 3,
         "policy_version": 9,
+        "latent": np.array([0.5, -2.0, 0.0], np.float32),
     }
     return Transition(**{**fields, **changes})
 
@@ -105,6 +106,17 @@ def assert_same(a: Any, b: Any) -> None:
 def test_a_step_arrives_bit_by_bit():
     transition = build_transition()
     assert_same(decode_transition(encode_transition(transition)), transition)
+
+
+def test_a_step_that_nothing_steered_arrives_with_an_empty_latent():
+    transition = build_transition(latent=NO_LATENT)
+    assert_same(decode_transition(encode_transition(transition)), transition)
+
+
+def test_a_step_of_the_schema_before_latents_is_refused_by_its_version():
+    parts = msgspec.msgpack.decode(encode_transition(build_transition())[len(SCHEMA) :])
+    with pytest.raises(ContractError, match="must be of the same version"):
+        decode_transition(b"rrl\x01" + msgspec.msgpack.encode(parts[:-1]))
 
 
 def test_news_and_a_state_arrive_bit_by_bit():
@@ -240,7 +252,8 @@ def assert_sound(decoded: Any) -> None:
         for seen in (decoded.observation, decoded.next_observation):
             assert all(v.dtype == np.float32 and v.ndim == 1 for v in seen.vectors.values())
             assert all(i.dtype == np.uint8 and i.ndim == 3 for i in seen.images.values())
-        for name in ("action", "base_action", "next_base_action", "proposed_action"):
+        actions = ("action", "base_action", "next_base_action", "proposed_action")
+        for name in (*actions, "latent"):
             action = getattr(decoded, name)
             assert action.dtype == np.float32
             assert action.ndim == 1

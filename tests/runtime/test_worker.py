@@ -93,6 +93,32 @@ def test_without_prefill_and_warm_up_the_first_steps_count(counted, record):
     assert learner.cycles == [(3, True), (3, True)]
 
 
+@pytest.mark.parametrize(
+    ("utd", "batches_per_cycle", "prefill", "warmup"),
+    [(0.3, 4, 5, 8), (1.0, 1, 2, 0), (2.5, 3, 0, 7), (1.0, 4, 3, 0)],
+)
+def test_the_true_utd_never_exceeds_that_of_the_schedule(
+    kit, counted, record, utd, batches_per_cycle, prefill, warmup
+):
+    worker, _ = counted(
+        utd=utd, batches_per_cycle=batches_per_cycle, prefill_steps=prefill, warmup_updates=warmup
+    )
+    told = []
+    for step in record(40).transitions():
+        worker.add(step)
+        while worker.cycle_is_due:
+            metrics = worker.train_cycle()
+            counted_by_hand = max(worker.updates - warmup, 0)
+            if worker.env_steps > prefill:
+                told.append(metrics["true_utd"])
+                assert told[-1] == counted_by_hand / (worker.env_steps - prefill)
+            else:
+                assert "true_utd" not in metrics
+    assert max(told) <= utd
+    # At most one cycle is still to come: 35 to 40 steps of `utd` each.
+    assert told[-1] > utd - (batches_per_cycle + utd) / (40 - prefill) - 0.1
+
+
 def test_utd_one_with_one_batch_a_cycle_updates_once_a_step(counted, record):
     worker, _ = counted(prefill_steps=2, warmup_updates=0, utd=1.0, batches_per_cycle=1)
     assert feed(worker, [record(5)]) == [0, 0, 1, 2, 3]
@@ -118,7 +144,8 @@ def test_weights_are_published_only_once_the_actor_has_learned(counted, record):
     news = link.sync()
     assert news.weights is not None
     assert (news.version, news.updates) == (1, 12)
-    assert news.metrics == {"critic_loss": 3.0}
+    # 4 updates after the warm-up, 8 steps after the prefill.
+    assert news.metrics == {"critic_loss": 3.0, "skipped_in_a_row": 0.0, "true_utd": 0.5}
 
 
 def test_sync_pays_what_a_refilled_worker_owes(counted, record):

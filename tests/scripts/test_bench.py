@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import throughput
 import torch
-from learner import LearnerBench
+from learner_parts import LearnerBench
 from outcome import outcome, spreads
 from peers import RowReplay
 from report import at_least, at_most, measured, publish, skipped
@@ -24,6 +24,7 @@ from robot_rl.config.load import load
 from robot_rl.config.model import Config
 from robot_rl.core.errors import ConfigError, RobotRlError
 from robot_rl.data.replay.replay_buffer import ReplayBuffer
+from robot_rl.learning.contract import SKIPPED, SamplingNeeds
 from robot_rl.runtime.worker import LearnerWorker
 
 TINY = Effort(
@@ -179,9 +180,12 @@ def test_every_task_with_a_file_makes_a_run():
 @pytest.mark.parametrize(("use", "offline_rows"), [(True, 32), (False, 0)])
 def test_learner_without_demonstrations_sees_its_own_steps_alone(work, use, offline_rows):
     class Learner:
+        needs = SamplingNeeds()
+        frame_encoder = None
+
         def update(self, batches, *, train_actor=True):
             self.offline = int(batches[0].offline.sum())
-            return {}
+            return {SKIPPED: 0.0}
 
     schedule = work.config.schedule.model_copy(
         update={"use_demonstrations": use, "prefill_steps": 1, "batch_size": 64}

@@ -49,3 +49,21 @@ def test_a_joint_delta_is_reached_within_its_period(make_stage):
     # Two steps of half of 0.2 rad.
     assert after[0] - before[0] == pytest.approx(0.2, abs=0.05)
     assert after[1] - before[1] == pytest.approx(0.0, abs=0.05)
+
+
+def test_starts_lie_in_the_part_of_the_range_that_was_asked_for(make_stage):
+    # A quarter of +-1.2 rad about 0, and of +-0.9 rad about 1.3.
+    stage = make_stage(PointReachConfig(start_spread=0.25))
+    starts = np.array([stage.reset(seed)[JOINT_POSITION] for seed in range(40)])
+    assert np.abs(starts - [0.0, 1.3]).max(axis=0) == pytest.approx([0.3, 0.225], rel=0.2)
+    assert (np.abs(starts - [0.0, 1.3]) <= [0.3001, 0.2251]).all()
+
+
+def test_a_wider_target_is_reached_from_farther_away(make_stage):
+    stages = [make_stage(PointReachConfig(reached_m=r)) for r in (0.02, 0.9)]
+    found = []
+    for stage in stages:
+        stage.reset(0)
+        found.append([bool(stage.bench.sim_task.success(stage.state)[0])])
+        assert 0.02 < stage.bench.sim_task.distance(stage.state)[0] < 0.9
+    assert found == [[False], [True]]

@@ -52,4 +52,6 @@ def curves(episode: Episode, spec: RecordingSpec) -> dict[str, NDArray[np.float6
             found[f"{column}/{name}"] = getattr(episode, column)[:, index].astype("f8")
     for column in ("reward", "source", "gate_reason", "inference_s", "lateness_s"):
         found[column] = getattr(episode, column).astype("f8")
+    for index, values in enumerate(episode.latent.T):
+        found[f"latent/{index}"] = values.astype("f8")
     return found

@@ -182,6 +182,17 @@ class EpisodeLog:
                     f"log {self.path}, step {transition.step}: {name}: got {array.dtype}"
                     f"{list(array.shape)}, expected float32[{size}]"
                 )
+        self._check_latent(transition)
+
+    def _check_latent(self, transition: Transition) -> None:
+        latent, first = transition.latent, self._last or transition
+        size = first.latent.size
+        if latent.shape != (size,) or latent.dtype != np.float32 or not np.isfinite(latent).all():
+            raise ContractError(
+                f"log {self.path}, step {transition.step}: latent: got {latent.dtype}"
+                f"{list(latent.shape)}{'' if np.isfinite(latent).all() else ', not finite'}, "
+                f"expected float32[{size}] of finite numbers, as in every step of the episode"
+            )
 
     def _check_observation(self, observation: Observation) -> None:
         self._spec.task.observation.check(observation.vectors, observation.images)
@@ -222,4 +233,4 @@ class EpisodeLog:
 def _size_of(transition: Transition) -> int:
     seen = transition.next_observation
     arrays = (*seen.vectors.values(), *seen.images.values())
-    return _STEP_BYTES + sum(array.nbytes for array in arrays)
+    return _STEP_BYTES + transition.latent.nbytes + sum(array.nbytes for array in arrays)

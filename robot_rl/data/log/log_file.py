@@ -18,8 +18,10 @@ from robot_rl.data.disk.durable import Disk
 from robot_rl.data.log import message_types as types
 from robot_rl.data.log.fixed_message import stamp_of
 from robot_rl.data.log.messages import (
+    LATENT_TOPIC,
     OBSERVATION_TOPIC,
     STEP_TOPIC,
+    encode_latent,
     encode_observation,
     encode_step,
     observation_channels,
@@ -45,6 +47,7 @@ class LogFile:
         self._disk = disk
         self._created_unix_s = opening.metadata.created_unix_s
         self._clock: WallClock | None = None
+        self._latent_channel: int | None = None
         self._channels = observation_channels(opening.spec.task.observation, opening.images)
         record = opening.to_record()
         self._descriptor = disk.open_new(path)
@@ -70,9 +73,12 @@ class LogFile:
             self._add_observation(self._clock, 0, first)
         at, clock = transition.step, self._clock
         self._add_observation(clock, at + 1, transition.next_observation)
-        data = encode_step(stamp_of(clock.at(transition.observation.stamp_ns)), transition)
+        stamp = stamp_of(clock.at(transition.observation.stamp_ns))
         log_time = clock.at(transition.next_observation.stamp_ns)
-        self._write(self._step_channel, log_time, data, at)
+        if len(transition.latent):
+            data = encode_latent(stamp, transition.latent)
+            self._write(self._channel_of_latents(), log_time, data, at)
+        self._write(self._step_channel, log_time, encode_step(stamp, transition), at)
 
     def flush(self) -> None:
         """Close the chunk in progress and wait until it is on the medium."""
@@ -90,23 +96,31 @@ class LogFile:
 
     def _register(self) -> None:
         names = [types.STEP, types.OBSERVATION, *(c.message_type for c in self._channels)]
-        schemas = {
-            name: self._writer.register_schema(
-                name, SchemaEncoding.ROS2, types.definition(name).encode()
-            )
-            for name in dict.fromkeys(names)
-        }
-
-        def register(topic: str, message_type: str, metadata: dict[str, str]) -> int:
-            return self._writer.register_channel(
-                topic, MessageEncoding.CDR, schemas[message_type], metadata
-            )
-
+        self._schemas = {name: self._register_schema(name) for name in dict.fromkeys(names)}
         self._channel_ids = [
-            register(c.topic, c.message_type, dict(c.metadata)) for c in self._channels
+            self._register_channel(c.topic, c.message_type, dict(c.metadata))
+            for c in self._channels
         ]
-        self._observation_channel = register(OBSERVATION_TOPIC, types.OBSERVATION, {})
-        self._step_channel = register(STEP_TOPIC, types.STEP, {})
+        self._observation_channel = self._register_channel(OBSERVATION_TOPIC, types.OBSERVATION)
+        self._step_channel = self._register_channel(STEP_TOPIC, types.STEP)
+
+    def _register_schema(self, name: str) -> int:
+        definition = types.definition(name).encode()
+        return self._writer.register_schema(name, SchemaEncoding.ROS2, definition)
+
+    def _register_channel(
+        self, topic: str, message_type: str, metadata: dict[str, str] | None = None
+    ) -> int:
+        schema = self._schemas[message_type]
+        return self._writer.register_channel(topic, MessageEncoding.CDR, schema, metadata or {})
+
+    def _channel_of_latents(self) -> int:
+        """Made for the first latent: only then is it known that the episode has any."""
+        if self._latent_channel is None:
+            if types.VECTOR not in self._schemas:
+                self._schemas[types.VECTOR] = self._register_schema(types.VECTOR)
+            self._latent_channel = self._register_channel(LATENT_TOPIC, types.VECTOR)
+        return self._latent_channel
 
     def _add_observation(self, clock: WallClock, index: int, observation: Observation) -> None:
         log_time = clock.at(observation.stamp_ns)

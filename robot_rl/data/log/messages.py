@@ -1,4 +1,4 @@
-"""Which topics a log has, and the two messages that tie them together: observation and step."""
+"""Which topics a log has, and the messages beside its channels: observation, latent and step."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from robot_rl.data.log.vector_channels import vector_channels
 
 STEP_TOPIC = "/step"
 OBSERVATION_TOPIC = "/observation"
+LATENT_TOPIC = "/latent"
 
 # What stands side by side in the messages, as it stands there.
 _INDEX = struct.Struct("=I")
@@ -41,7 +42,8 @@ def observation_channels(spec: ObservationSpec, images: ImageCoding) -> list[Cha
     if images not in (codings := ("raw", "png", "jpeg")):
         raise ConfigError(f"unknown image coding {images!r}{did_you_mean(images, codings)}")
     channels = [*vector_channels(spec.vectors), *image_channels(spec.images, images)]
-    counts = collections.Counter([STEP_TOPIC, OBSERVATION_TOPIC, *(c.topic for c in channels)])
+    own = (STEP_TOPIC, OBSERVATION_TOPIC, LATENT_TOPIC)
+    counts = collections.Counter([*own, *(c.topic for c in channels)])
     for topic, count in counts.items():
         if count > 1:
             raise ContractError(
@@ -77,8 +79,23 @@ def decode_observation(
     )
 
 
+def encode_latent(stamp: bytes, latent: Vector) -> bytes:
+    """Return the message of a step's latent float32[k >= 1], which stands before the step."""
+    return _latent_message(len(latent)).encode(stamp, (latent.tobytes(),))
+
+
+def decode_latent(data: bytes) -> Vector:
+    """Return the latent of the step that follows.
+
+    Raises:
+        SerdeError: if the bytes are no such message.
+    """
+    message: Any = types.typestore().deserialize_cdr(data, types.VECTOR)
+    return np.array(message.values, np.float32)
+
+
 def encode_step(stamp: bytes, transition: Transition) -> bytes:
-    """Return the message of one step, without its observations."""
+    """Return the message of one step, without its observations and its latent."""
     message = _step_message(
         transition.source.name, transition.gate_reason.name, len(transition.action)
     )
@@ -102,9 +119,13 @@ def encode_step(stamp: bytes, transition: Transition) -> bytes:
 
 
 def decode_step(
-    data: bytes, episode_id: str, observation: Observation, next_observation: Observation
+    data: bytes,
+    episode_id: str,
+    observation: Observation,
+    next_observation: Observation,
+    latent: Vector,
 ) -> Transition:
-    """Return one step between its observations.
+    """Return one step between its observations, given the latent that came before it.
 
     Raises:
         SerdeError: if the bytes are no such message.
@@ -129,6 +150,7 @@ def decode_step(
         episode_id=episode_id,
         step=message.step,
         policy_version=message.policy_version,
+        latent=latent,
     )
 
 
@@ -147,6 +169,16 @@ def _observation_message(streams: tuple[str, ...]) -> FixedMessage:
 
     markers = (_INDEX.pack(_MARKER_INDEX), _STAMP_NS.pack(_MARKER_NS), ages.tobytes())
     return FixedMessage(types.OBSERVATION, make, markers)
+
+
+@functools.lru_cache(maxsize=64)
+def _latent_message(size: int) -> FixedMessage:
+    values = marker(size, np.float32)
+
+    def make(header: Any) -> Any:
+        return types.message_class(types.VECTOR)(header=header, values=values)
+
+    return FixedMessage(types.VECTOR, make, (values.tobytes(),))
 
 
 @functools.lru_cache(maxsize=256)

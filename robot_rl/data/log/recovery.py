@@ -17,10 +17,12 @@ from rosbags.serde.errors import SerdeError
 from robot_rl.core.episode import Episode, EpisodeMetadata
 from robot_rl.core.errors import ContractError, StorageError
 from robot_rl.core.recording import RecordingSpec
-from robot_rl.core.types import Observation, Outcome, Transition
+from robot_rl.core.types import NO_LATENT, Observation, Outcome, Transition, Vector
 from robot_rl.data.log.messages import (
+    LATENT_TOPIC,
     OBSERVATION_TOPIC,
     STEP_TOPIC,
+    decode_latent,
     decode_observation,
     decode_step,
     observation_channels,
@@ -92,6 +94,7 @@ class _Assembly:
         channels = observation_channels(self._spec.observation, opening.images)
         self._channels = {channel.topic: channel for channel in channels}
         self._arrays: dict[str, NDArray[Any]] = {}
+        self._latent: Vector = NO_LATENT
         self._observations = 0
         self._before: Observation | None = None
         self._after: Observation | None = None
@@ -110,6 +113,8 @@ class _Assembly:
         try:
             if topic == OBSERVATION_TOPIC:
                 self._add_observation(message.data)
+            elif topic == LATENT_TOPIC:
+                self._latent = decode_latent(message.data)
             elif topic == STEP_TOPIC:
                 self._add_step(message.data)
             elif topic in self._channels:
@@ -153,7 +158,8 @@ class _Assembly:
     def _add_step(self, data: bytes) -> None:
         if self._before is None or self._after is None:
             raise ValueError("a step without its observations")
-        step = decode_step(data, self._opening.episode_id, self._before, self._after)
+        latent, self._latent = self._latent, NO_LATENT
+        step = decode_step(data, self._opening.episode_id, self._before, self._after, latent)
         expected, size = len(self.transitions), self._spec.action.size
         if step.step != expected or self._observations != expected + 2:
             raise ValueError(f"got step {step.step}, expected {expected}")
@@ -165,4 +171,10 @@ class _Assembly:
         ):
             if action.shape != (size,) or action.dtype != np.float32:
                 raise ValueError(f"got an action of {len(action)} elements, expected {size}")
+        self._check_latent(latent)
         self.transitions.append(step)
+
+    def _check_latent(self, latent: Vector) -> None:
+        size = len(self.transitions[0].latent) if self.transitions else len(latent)
+        if len(latent) != size or not np.isfinite(latent).all():
+            raise ValueError(f"got a latent of {len(latent)}, expected {size} finite numbers")

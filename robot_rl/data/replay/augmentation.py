@@ -150,7 +150,7 @@ class AugmentedGather:
         self._threads = threads
 
     def fill(
-        self, field: str, key: str, frames: Image, slots: NDArray[np.int64], rows: Rows
+        self, field: str, key: str, frames: NDArray[Any], slots: NDArray[np.int64], rows: Rows
     ) -> None:
         """See `ImageGather.fill`."""
         target, draws = self.arrays[field][key], self._draws[field, key][rows]

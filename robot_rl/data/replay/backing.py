@@ -7,11 +7,12 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robot_rl.core.errors import StorageError
-from robot_rl.core.types import Image
 
 
 def check_room(folder: Path, size: int) -> None:
@@ -32,8 +33,10 @@ def check_room(folder: Path, size: int) -> None:
         )
 
 
-def zeroed(shape: tuple[int, ...], folder: Path | None) -> Image:
-    """Return zeros uint8[shape], in memory, or in a sparse file of `folder` if one is given.
+def zeroed(
+    shape: tuple[int, ...], folder: Path | None, dtype: type[np.generic] = np.uint8
+) -> NDArray[Any]:
+    """Return zeros, in memory, or in a sparse file of `folder` if one is given.
 
     The file has no name from the start, so that nothing is left when the process ends, however
     it ends. Space is taken as frames are written; if others fill the disk meanwhile, the system
@@ -43,12 +46,12 @@ def zeroed(shape: tuple[int, ...], folder: Path | None) -> Image:
         StorageError: if the file cannot be made.
     """
     if folder is None:
-        return np.zeros(shape, np.uint8)
-    size = int(np.prod(shape))
+        return np.zeros(shape, dtype)
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     try:
         with tempfile.TemporaryFile(dir=folder, prefix="replay-") as file:
             os.truncate(file.fileno(), size)
             mapped = mmap.mmap(file.fileno(), size)
     except OSError as error:
         raise StorageError(f"replay backing {folder}: cannot map {size} bytes: {error}") from error
-    return np.frombuffer(mapped, np.uint8).reshape(shape)
+    return np.frombuffer(mapped, dtype).reshape(shape)

@@ -22,7 +22,8 @@ class Batch:
     Args:
         observation, next_observation: float32[b, n], packed (`ObservationSpec.pack`), raw units.
         images, next_images: RGB; `{key: uint8[b, h, w, 3]}` as recorded, or, of a sampler with
-            an augmentation, `{key: float32[b, 3, h, w]}` in [0, 1], channels last in memory.
+            an augmentation, `{key: float32[b, 3, h, w]}` in [0, 1], channels last in memory; of
+            buffers with a `FeatureCache`, `{key: float16[b, ...]}` features of one variant each.
         action: float32[b, d], executed, normalised; of the window's first step.
         base_action, next_base_action: float32[b, d], the base policy's at `observation` and at
             `next_observation`.
@@ -31,6 +32,11 @@ class Batch:
         discount: float32[b], gamma^k over the k <= n steps of the window; 0 if it terminated.
         human: bool[b], a person drove the first step.
         offline: bool[b], from a buffer of data that this run did not make.
+        latent: float32[b, k], the noise from which the plan in play at the first step was made,
+            zeros where none is recorded.
+        actions: float32[b, n, d], the executed actions of the window's steps, the last one
+            repeated where it is shorter; float32[b, 0, d] of a sampler that does not gather them.
+        steps: int64[b], how many steps k <= n the window has.
     """
 
     observation: Tensor
@@ -45,6 +51,9 @@ class Batch:
     discount: Tensor
     human: Tensor
     offline: Tensor
+    latent: Tensor
+    actions: Tensor
+    steps: Tensor
 
     def __len__(self) -> int:
         return len(self.reward)
@@ -97,5 +106,8 @@ def _image_tensors(images: Images) -> dict[str, Tensor]:
 
 
 def _channels_first(images: Tensor) -> Tensor:
-    """Images that are floats in the order that convolutions expect; the memory stays as it is."""
-    return images.permute(0, 3, 1, 2) if images.is_floating_point() else images
+    """Augmented images in the order that convolutions expect; the memory stays as it is.
+
+    They are float32, as neither recorded images nor features are.
+    """
+    return images.permute(0, 3, 1, 2) if images.dtype == torch.float32 else images

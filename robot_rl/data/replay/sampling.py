@@ -14,9 +14,10 @@ from robot_rl.core.errors import ConfigError, ContractError
 from robot_rl.data.replay.array_pool import ArrayPool
 from robot_rl.data.replay.augmentation import Augmentation
 from robot_rl.data.replay.batch import Batch
-from robot_rl.data.replay.gathering import ImageGather, PlainGather
+from robot_rl.data.replay.feature_cache import FeatureCache
+from robot_rl.data.replay.gathering import FIELDS, FeatureGather, ImageGather, PlainGather
 from robot_rl.data.replay.replay_buffer import ReplayBuffer
-from robot_rl.data.replay.window import Window
+from robot_rl.data.replay.window import Starts, Window, WindowRule
 
 
 class Sampler:
@@ -34,12 +35,19 @@ class Sampler:
         gamma: discount per step, in (0, 1].
         seed: of the random numbers.
         augmentation: changes the images of each batch and makes floats of them; None leaves them
-            as they were recorded. Its random numbers are its own and part of `state_dict`.
+            as they were recorded. Its random numbers are its own and part of `state_dict`. Not
+            for buffers with features: of these each row draws a variant, and each next observation
+            another, with random numbers of their own.
         device: where batches go.
+        starts: `plans` moves a drawn step back to the one of the same buffer at which its plan
+            began, and ends windows with their plan, see `plans`. Steps of a plan whose beginning
+            has left the buffer are not drawn.
+        actions: whether batches have the actions of all steps of their windows.
 
     Raises:
-        ConfigError: if a number is out of its range.
-        ContractError: if the buffers hold different observations or actions.
+        ConfigError: if a number is out of its range, features are to be augmented, or plans are
+            asked of a buffer without latents.
+        ContractError: if the buffers hold different observations, actions, latents or features.
     """
 
     def __init__(
@@ -53,20 +61,24 @@ class Sampler:
         *,
         augmentation: Augmentation | None = None,
         device: torch.device | str = "cpu",
+        starts: Starts = "steps",
+        actions: bool = False,
     ) -> None:
-        _check(buffers, shares, batch_size, n_step, gamma)
+        self._rule = WindowRule(n_step=n_step, gamma=gamma, starts=starts, actions=actions)
+        _check(buffers, shares, batch_size, self._rule)
         self._buffers = tuple(buffers)
         self._shares = np.asarray(shares, np.float64)
         self._batch_size = batch_size
-        self._n_step = n_step
-        self._gamma = gamma
         self._counts: dict[tuple[bool, ...], list[int]] = {}
         self._rng = np.random.Generator(np.random.PCG64(seed))
         self._cameras = buffers[0].observation.images
         self._augmentation = augmentation
         self._device = torch.device(device)
+        self._features = buffers[0].features
+        self._variant_rng = np.random.Generator(np.random.PCG64([seed, 1]))
         self._pool = ArrayPool()
         if augmentation is not None:
+            _check_pixels(self._features)
             augmentation.check(self._cameras)
 
     def sample(self) -> Batch:
@@ -77,7 +89,9 @@ class Sampler:
         """
         counts, on_cpu = self.counts(), self._device.type == "cpu"
         augmentation = self._augmentation
-        if augmentation is not None and on_cpu:
+        if self._features is not None:
+            images = self._feature_gather(self._features)
+        elif augmentation is not None and on_cpu:
             images = augmentation.gather(self._batch_size, self._cameras, torch.get_num_threads())
         else:
             images = PlainGather(self._batch_size, self._cameras, self._pool)
@@ -111,23 +125,36 @@ class Sampler:
         state: dict[str, Any] = {"rng": dict(self._rng.bit_generator.state)}
         if self._augmentation is not None:
             state["augmentation"] = self._augmentation.state_dict()
+        if self._features is not None:
+            state["variants"] = dict(self._variant_rng.bit_generator.state)
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was taken.
 
         Raises:
-            ConfigError: if one of the two has an augmentation and the other has none.
+            ConfigError: if one of the two has an augmentation or features, and the other has not.
         """
-        if ("augmentation" in state) != (self._augmentation is not None):
-            was, now = ("with", "without") if "augmentation" in state else ("without", "with")
-            raise ConfigError(
-                f"sampler: the state is of a run {was} an augmentation, this one is {now}; "
-                "resume with the settings that the run began with"
-            )
+        for key, what, now in (
+            ("augmentation", "an augmentation", self._augmentation is not None),
+            ("variants", "features", self._features is not None),
+        ):
+            if (key in state) != now:
+                words = ("without", "with") if now else ("with", "without")
+                raise ConfigError(
+                    f"sampler: the state is of a run {words[0]} {what}, this one is {words[1]}; "
+                    "resume with the settings that the run began with"
+                )
         self._rng.bit_generator.state = dict(state["rng"])
         if self._augmentation is not None:
             self._augmentation.load_state_dict(state["augmentation"])
+        if self._features is not None:
+            self._variant_rng.bit_generator.state = dict(state["variants"])
+
+    def _feature_gather(self, features: FeatureCache) -> FeatureGather:
+        drawn = self._variant_rng.integers(0, features.variants, (len(FIELDS), self._batch_size))
+        variants = dict(zip(FIELDS, drawn, strict=True))
+        return FeatureGather(variants, features.encoder.shapes, self._pool)
 
     def _counts_where(self, filled: tuple[bool, ...]) -> list[int]:
         if not any(filled):
@@ -146,13 +173,22 @@ class Sampler:
         Steps that another thread retired while they were read are drawn anew, one by one: the rows
         then are what is left of them, uniform over what is in the buffer at that time.
         """
-        steps = self._steps(buffer, end - row)
-        window = buffer.read(steps, self._n_step, self._gamma, images, slice(row, end))
+        steps = self._starts(buffer, end - row)
+        window = buffer.read(steps, self._rule, images, slice(row, end))
         while len(torn := np.flatnonzero(~buffer.alive(steps))):
-            steps[torn] = self._steps(buffer, len(torn))
-            again = buffer.read(steps[torn], self._n_step, self._gamma, images, row + torn)
+            steps[torn] = self._starts(buffer, len(torn))
+            again = buffer.read(steps[torn], self._rule, images, row + torn)
             window.put(torn, again)
         return window
+
+    def _starts(self, buffer: ReplayBuffer, count: int) -> NDArray[np.int64]:
+        steps = self._steps(buffer, count)
+        if self._rule.starts == "steps":
+            return steps
+        steps = buffer.plan_starts(steps)
+        while len(gone := np.flatnonzero(~buffer.alive(steps))):
+            steps[gone] = buffer.plan_starts(self._steps(buffer, len(gone)))
+        return steps
 
     def _steps(self, buffer: ReplayBuffer, count: int) -> NDArray[np.int64]:
         first, end = buffer.span
@@ -167,19 +203,37 @@ def _check(
     buffers: Sequence[ReplayBuffer],
     shares: Sequence[float],
     batch_size: int,
-    n_step: int,
-    gamma: float,
+    rule: WindowRule,
 ) -> None:
     if len(shares) != len(buffers) or not buffers:
         raise ConfigError(f"sampler: got {len(shares)} shares for {len(buffers)} buffers")
     if not all(share > 0 for share in shares) or abs(sum(shares) - 1) > 1e-6:
         raise ConfigError(f"sampler: shares are {list(shares)}, expected positive with sum 1")
-    if batch_size < 1 or n_step < 1 or not 0 < gamma <= 1:
+    if batch_size < 1 or rule.n_step < 1 or not 0 < rule.gamma <= 1:
         raise ConfigError(
-            f"sampler: got batch_size {batch_size}, n_step {n_step}, gamma {gamma}; expected "
-            ">= 1, >= 1 and in (0, 1]"
+            f"sampler: got batch_size {batch_size}, n_step {rule.n_step}, gamma {rule.gamma}; "
+            "expected >= 1, >= 1 and in (0, 1]"
         )
-    layouts = {(tuple(b.observation.vectors.items()), b.action_dim) for b in buffers}
+    if rule.starts == "plans" and not all(b.latent_size for b in buffers):
+        raise ConfigError(
+            "sampler: got starts 'plans', but plans are told apart by their latents and a buffer "
+            "keeps none; give the buffers a latent_size"
+        )
+    layouts = {
+        (tuple(b.observation.vectors.items()), b.action_dim, b.latent_size) for b in buffers
+    }
     images = {tuple(b.observation.images.items()) for b in buffers}
-    if len(layouts) > 1 or len(images) > 1:
-        raise ContractError("sampler: the buffers hold different observations or actions")
+    features = {b.features.layout if b.features else None for b in buffers}
+    if len(layouts) > 1 or len(images) > 1 or len(features) > 1:
+        raise ContractError(
+            "sampler: the buffers hold different observations, actions, latents or features"
+        )
+
+
+def _check_pixels(features: FeatureCache | None) -> None:
+    if features is not None:
+        raise ConfigError(
+            "sampler: got an augmentation, which changes pixels, and buffers that give features; "
+            "these were shifted before they were encoded, see `FeatureCache.pad`: leave out the "
+            "augmentation, or the features"
+        )

@@ -190,7 +190,7 @@ def _scene(config: PegInsertConfig) -> mujoco.MjSpec:
     _add_peg(arm.hand)
     _add_block(spec, config.clearance_m)
     add_sensors(spec, PegInsert.frames)
-    add_cameras(spec, arm.hand)
+    add_cameras(spec, arm.hand, close_up_m=fr3.HAND_TCP_M + PEG_LENGTH_M)
     return spec
 
 

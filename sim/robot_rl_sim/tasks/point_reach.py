@@ -32,7 +32,6 @@ HEIGHT_M = 0.05
 LOWER = np.array([-1.2, 0.4])
 UPPER = np.array([1.2, 2.2])
 """Joint positions of starts and of targets [rad]: the elbow is always bent the same way."""
-REACHED_M = 0.02
 _JOINTS = ("joint1", "joint2")
 _STIFFNESS, _DAMPING = 40.0, 3.0
 _TOUCHES_NOTHING = {"contype": 0, "conaffinity": 0}
@@ -43,12 +42,16 @@ class PointReachConfig(Config):
 
     Args:
         nearest_m: targets lie at least so far from the start.
+        reached_m: the target is reached within this.
+        start_spread: starts lie in so large a part of the joints' range, about its middle.
         horizon: time limit in control periods.
         period_s: control period.
         step_rad: what a normalised action of 1 moves a joint's target by.
     """
 
     nearest_m: float = Field(default=0.08, ge=0, le=0.2)
+    reached_m: float = Field(default=0.02, gt=0)
+    start_spread: float = Field(default=1.0, ge=0, le=1)
     horizon: int = Field(default=40, ge=1)
     period_s: float = Field(default=0.1, gt=0)
     step_rad: float = Field(default=0.2, gt=0)
@@ -91,7 +94,8 @@ class PointReach:
 
     def start(self, rng: np.random.Generator) -> Start:
         """Draw the joints and a target that other joints would reach."""
-        q = rng.uniform(LOWER, UPPER)
+        kept = (1 - self.config.start_spread) * (UPPER - LOWER) / 2
+        q = rng.uniform(LOWER + kept, UPPER - kept)
         target = tip(rng.uniform(LOWER, UPPER))
         while np.linalg.norm(target - tip(q)) < self.config.nearest_m:
             target = tip(rng.uniform(LOWER, UPPER))
@@ -108,8 +112,8 @@ class PointReach:
         return _way(state).astype(np.float32)
 
     def success(self, state: StateView) -> NDArray[np.bool_]:
-        """The tip is within `REACHED_M` of the target."""
-        return self.distance(state) < REACHED_M
+        """The tip is within `reached_m` of the target."""
+        return self.distance(state) < self.config.reached_m
 
     def distance(self, state: StateView) -> Array:
         """Distance of the tip to the target [m]."""

@@ -138,6 +138,9 @@ def test_rerun_gets_every_column(make_episode, make_spec):
     assert found["observation/state/j0"].tolist() == list(range(11))
     assert len(found["action/y"]) == 10
     assert {"reward", "source", "gate_reason", "base_action/x"} <= set(found)
+    assert not any("latent" in name for name in found)
+    steered = make_episode(latent=np.tile(np.array([1, 2], np.float32), (10, 1)))
+    assert curves(steered, make_spec())["latent/1"].tolist() == [2.0] * 10
 
 
 @pytest.fixture

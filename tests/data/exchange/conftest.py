@@ -112,6 +112,8 @@ def film(
             outcome=Outcome(episode % 3),
             stamps_ns=made.stamps_ns + 10**15 + episode,
             inference_s=made.inference_s + np.float32(np.nan if episode == 1 else 0),
+            # Two numbers a step in every second episode, as where a policy steers the base.
+            latent=(0.1 + np.arange(steps * 2 * (episode % 2), dtype="f4")).reshape(steps, -1),
             images={
                 key: np.stack([draw_barcode(number, episode, i) for i in range(steps + 1)])
                 for number, key in enumerate((WRIST, SIDE))

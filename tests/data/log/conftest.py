@@ -60,9 +60,11 @@ def build_arm_spec(
     return RecordingSpec(robot="fr3", task=task)
 
 
-def build_arm_steps(spec: RecordingSpec, steps: int, *, seed: int = 0) -> list[Transition]:
+def build_arm_steps(
+    spec: RecordingSpec, steps: int, *, seed: int = 0, latent_size: int = 0
+) -> list[Transition]:
     """Random numbers; the whole of step k follows from the seed, whatever `steps` is."""
-    random = np.random.default_rng(seed)
+    random, noise = (np.random.default_rng(entropy) for entropy in (seed, (seed, 1)))
     seen = spec.task.observation
 
     def floats(size: int) -> np.ndarray:
@@ -102,6 +104,7 @@ def build_arm_steps(spec: RecordingSpec, steps: int, *, seed: int = 0) -> list[T
                 episode_id="episode-1",
                 step=step,
                 policy_version=int(random.integers(2**60)),
+                latent=noise.standard_normal(latent_size, np.float32),
             )
         )
         before, base = after, next_base

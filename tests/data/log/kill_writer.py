@@ -44,7 +44,7 @@ def write_until_killed(path: Path, builders: dict, steps: list, images: str, tol
 def main() -> None:
     folder, builders = Path(sys.argv[1]), runpy.run_path(sys.argv[2])
     kills, moments = int(sys.argv[3]), random.Random(int(sys.argv[4]))
-    steps = builders["build_arm_steps"](builders["build_arm_spec"](), STEPS)
+    steps = builders["build_arm_steps"](builders["build_arm_spec"](), STEPS, latent_size=5)
     for number in range(kills):
         path = folder / f"{number}.mcap"
         listen, told = os.pipe()

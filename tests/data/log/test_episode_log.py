@@ -170,6 +170,34 @@ def test_action_of_another_shape_is_refused(make_log, make_transitions, change, 
         make_log().add(dataclasses.replace(make_transitions(1)[0], **change))
 
 
+@pytest.mark.parametrize(
+    ("latent", "message"),
+    [
+        (np.zeros(3, np.float32), r"latent: got float32\[3\], expected float32\[2\]"),
+        (np.zeros(0, np.float32), r"latent: got float32\[0\], expected float32\[2\]"),
+        (np.zeros((1, 2), np.float32), r"latent: got float32\[1, 2\], expected float32\[2\]"),
+        (np.zeros(2), "latent: got float64"),
+        (np.array([0, np.inf], np.float32), r"latent: got float32\[2\], not finite"),
+    ],
+)
+def test_latent_unlike_the_first_one_is_refused_and_the_log_goes_on(
+    make_log, make_transitions, latent, message
+):
+    log, steps = make_log(), make_transitions(2, latent_size=2)
+    log.add(steps[0])
+    with pytest.raises(ContractError, match=message):
+        log.add(dataclasses.replace(steps[1], latent=latent))
+    log.add(steps[1])
+    log.close()
+    assert read_log(log.path).episode.latent.shape == (2, 2)
+
+
+def test_a_first_latent_that_is_no_vector_is_refused(make_log, make_transitions):
+    step = dataclasses.replace(make_transitions(1)[0], latent=np.zeros((2, 2), np.float32))
+    with pytest.raises(ContractError, match=r"latent: got float32\[2, 2\]"):
+        make_log().add(step)
+
+
 @pytest.mark.parametrize("part", ["observation", "next_observation"])
 def test_observation_that_is_not_of_the_spec_is_refused(make_log, make_transitions, part):
     step = make_transitions(1)[0]

@@ -47,7 +47,7 @@ def kill_and_check(folder, spec, steps, make_episode, equal_bits, *, kills, seed
 def kill(tmp_path, caplog, make_arm_spec, make_arm_steps, make_arm_episode, equal_bits):
     caplog.set_level(logging.CRITICAL, "robot_rl")
     spec = make_arm_spec()
-    steps = make_arm_steps(spec, 400)
+    steps = make_arm_steps(spec, 400, latent_size=5)
 
     def run(*, kills, seed):
         return kill_and_check(

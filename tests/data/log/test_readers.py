@@ -146,6 +146,31 @@ def test_every_message_has_the_bytes_that_rosbags_gives_it(write_log):
         assert bytes(store.serialize_cdr(read, schema.name)) == message.data
 
 
+def test_a_latent_is_a_vector_at_the_time_of_its_step_and_before_it(
+    tmp_path, make_arm_spec, make_arm_steps, arm_metadata
+):
+    path, spec = tmp_path / "log.mcap", make_arm_spec(images=False, vectors={})
+    steps = make_arm_steps(spec, STEPS, latent_size=4)
+    with EpisodeLog(path, spec, "episode-1", arm_metadata) as log:
+        for step in steps:
+            log.add(step)
+
+    found = messages_of(path)
+    assert {schema.name for schema, _, _ in found["/latent"]} == {"robot_rl_msgs/msg/Vector"}
+    times = {topic: [m.log_time for _, _, m in found[topic]] for topic in found}
+    assert times["/latent"] == times["/step"]
+    with path.open("rb") as file:
+        order = [c.topic for _, c, _ in make_reader(file).iter_messages(log_time_order=False)]
+    assert order[1:] == ["/observation", "/latent", "/step"] * STEPS
+    with AnyReader([path]) as reader:
+        connection = next(c for c in reader.connections if c.topic == "/latent")
+        rows = [
+            reader.deserialize(d, connection.msgtype) for _, _, d in reader.messages([connection])
+        ]
+    assert [row.values.tolist() for row in rows] == [step.latent.tolist() for step in steps]
+    assert rows[1].header.stamp.nanosec == 600_000_000
+
+
 @pytest.mark.parametrize("images", ["png", "jpeg"])
 def test_compressed_images_are_pictures_under_the_name_that_image_transport_has(write_log, images):
     found = messages_of(write_log(images=images))
@@ -185,8 +210,9 @@ def test_topics_are_names_that_ros_allows(key, topic):
     assert topic_of(key) == topic
 
 
-def test_first_observation_may_not_take_the_name_of_a_step(tmp_path, make_arm_spec):
+@pytest.mark.parametrize("name", ["step", "latent"])
+def test_an_observation_may_not_take_the_name_of_a_step(tmp_path, make_arm_spec, name):
     wrench = make_arm_spec().task.observation.vectors["observation.wrench"]
-    spec = make_arm_spec(vectors={"step": wrench})
-    with pytest.raises(ContractError, match="/step"):
+    spec = make_arm_spec(vectors={name: wrench})
+    with pytest.raises(ContractError, match=f"/{name}"):
         EpisodeLog(tmp_path / "log.mcap", spec, "e", EpisodeMetadata(task="plug"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import random
 
+import numpy as np
 import pytest
 
 from robot_rl.core.episode import Episode, EpisodeMetadata
@@ -38,7 +40,7 @@ def write_log(path, spec, steps, *, disk=None, finish=True):
 @pytest.fixture
 def whole(tmp_path, recording_spec, make_transitions):
     """The bytes of a small whole log, its sizes after each step, and its steps."""
-    steps = make_transitions(STEPS, terminated=True)
+    steps = make_transitions(STEPS, terminated=True, latent_size=2)
     sizes = write_log(tmp_path / "whole.mcap", recording_spec, steps)
     return (tmp_path / "whole.mcap").read_bytes(), sizes, steps
 
@@ -46,7 +48,7 @@ def whole(tmp_path, recording_spec, make_transitions):
 @pytest.fixture
 def check_prefix(make_transitions, equal_bits):
     """Check that a read log is the longest whole prefix, bit by bit, and return its length."""
-    steps = make_transitions(STEPS, terminated=True)
+    steps = make_transitions(STEPS, terminated=True, latent_size=2)
     expected = {
         n: Episode.from_transitions(steps[:n], Outcome.UNKNOWN, METADATA)
         for n in range(1, STEPS + 1)
@@ -60,7 +62,7 @@ def check_prefix(make_transitions, equal_bits):
         if not logged.complete and length < STEPS:
             assert here.truncated
             there = Episode.from_transitions(
-                make_transitions(length, terminated=False, truncated=True),
+                make_transitions(length, terminated=False, truncated=True, latent_size=2),
                 Outcome.UNKNOWN,
                 METADATA,
             )
@@ -151,6 +153,20 @@ def test_what_was_never_synced_may_be_anything(tmp_path, whole, check_prefix, ta
     assert check_prefix(logged) == 2
 
 
+@pytest.mark.parametrize(
+    "latent", [np.zeros(0, "f4"), np.zeros(3, "f4"), np.array([0, np.nan], "f4")]
+)
+def test_a_latent_unlike_those_before_it_ends_what_is_read(
+    tmp_path, recording_spec, make_transitions, latent
+):
+    steps = make_transitions(STEPS, latent_size=2)
+    steps[2] = dataclasses.replace(steps[2], latent=latent)
+    write_log(tmp_path / "a.mcap", recording_spec, steps)
+    logged = read_log(tmp_path / "a.mcap")
+    assert not logged.complete
+    assert logged.episode.latent.shape == (2, 2)
+
+
 def test_garbage_behind_the_footer_makes_a_log_incomplete(tmp_path, whole, check_prefix):
     data, _, _ = whole
     (tmp_path / "a.mcap").write_bytes(data + b"\0")
@@ -199,7 +215,7 @@ def test_loss_of_power_at_any_operation_loses_no_flushed_step(
     opening = Opening(episode_id="episode-0", spec=recording_spec, metadata=METADATA, images="raw")
     file = LogFile(path, opening, disk)
     flushed = [len(disk.operations)]
-    for step in make_transitions(STEPS, terminated=True):
+    for step in make_transitions(STEPS, terminated=True, latent_size=2):
         file.add(step)
         file.flush()
         flushed.append(len(disk.operations))

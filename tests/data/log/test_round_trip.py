@@ -56,6 +56,30 @@ def test_each_intermediate_step_comes_back_with_its_own_next_base_action(
     assert [t.observation.stamp_ns for t in again] == [t.observation.stamp_ns for t in steps]
 
 
+def test_the_latent_of_each_step_comes_back(
+    tmp_path, make_arm_spec, make_arm_steps, make_arm_episode, arm_metadata, equal_bits
+):
+    spec = make_arm_spec(vectors={})
+    steps = make_arm_steps(spec, 5, latent_size=12)
+    log_steps(tmp_path / "log.mcap", spec, steps, arm_metadata)
+
+    logged = read_log(tmp_path / "log.mcap")
+
+    assert logged.complete
+    assert logged.episode.latent.shape == (5, 12)
+    assert equal_bits(logged.episode, make_arm_episode(steps))
+
+
+def test_a_log_of_steps_that_nothing_steered_has_no_word_of_latents(
+    tmp_path, make_arm_spec, make_arm_steps, arm_metadata
+):
+    spec = make_arm_spec()
+    log_steps(tmp_path / "log.mcap", spec, make_arm_steps(spec, 3), arm_metadata)
+
+    assert b"latent" not in (tmp_path / "log.mcap").read_bytes()
+    assert read_log(tmp_path / "log.mcap").episode.latent.shape == (3, 0)
+
+
 @pytest.mark.parametrize("terminated", [True, False])
 @pytest.mark.parametrize("truncated", [True, False])
 def test_complete_log_keeps_how_the_last_step_ended(
@@ -204,6 +228,7 @@ def episodes(draw, spec):
         inference_s=floats(steps),
         lateness_s=floats(steps),
         policy_version=random.integers(-(2**63), 2**63 - 1, steps),
+        latent=np.nan_to_num(floats(steps, draw(st.sampled_from([0, 1, 7]))), posinf=1, neginf=-1),
     )
 
 

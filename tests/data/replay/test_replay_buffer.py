@@ -136,7 +136,7 @@ def test_episode_and_its_transitions_fill_a_buffer_alike(
         other.add(transition)
 
     assert one.state == other.state
-    for name in one._columns:
+    for name in one._steps.columns:
         np.testing.assert_array_equal(one.column(name), other.column(name), err_msg=name)
 
 
@@ -262,7 +262,7 @@ def test_unbroken_episodes_of_32_steps_use_the_whole_capacity(make_buffer, make_
 def test_memory_of_a_transition_is_one_frame_and_five_percent(make_buffer):
     # One frame: 2 x 3 pixels of 3 bytes and 3 floats; 96 + 3 + 1 frames for 96 steps.
     buffer = make_buffer(capacity=96, images=True)
-    steps = sum(column.nbytes for column in buffer._columns.values())
+    steps = sum(column.nbytes for column in buffer._steps.columns.values())
 
     assert buffer.nbytes - steps == 100 * (18 + 12)
     assert (96 + 96 // 32 + 1) / 96 < 1.05
@@ -284,7 +284,7 @@ def test_bulk_insertion_equals_insertion_step_by_step(
             single.add(transition)
 
     assert bulk.state == single.state
-    for name in bulk._columns:
+    for name in bulk._steps.columns:
         # The oldest step's own link leads to a step that is gone.
         start = 1 if name == "continues" else 0
         np.testing.assert_array_equal(

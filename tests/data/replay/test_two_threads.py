@@ -14,9 +14,11 @@ from robot_rl.core.spec import ImageSpec, ObservationSpec, VectorSpec
 from robot_rl.core.types import GateReason, Observation, Source, Transition
 from robot_rl.data.replay.array_pool import ArrayPool
 from robot_rl.data.replay.augmentation import AugmentationConfig
+from robot_rl.data.replay.feature_cache import FeatureCache
 from robot_rl.data.replay.gathering import PlainGather
 from robot_rl.data.replay.replay_buffer import ReplayBuffer
 from robot_rl.data.replay.sampling import Sampler
+from robot_rl.data.replay.window import WindowRule
 
 STATE = "observation.state"
 CAMERA = "observation.images.wrist"
@@ -39,7 +41,7 @@ def observation(number: int) -> Observation:
 
 
 def transitions(start: int = 0):
-    """Step k goes from instant k to k + 1; every fifth ends its episode."""
+    """Step k goes from instant k to k + 1; every fifth ends its episode, every other its plan."""
     after, number = observation(start), start
     while True:
         before, after = after, observation(number + 1)
@@ -62,8 +64,23 @@ def transitions(start: int = 0):
             episode_id=f"episode-{number // LENGTH}",
             step=number % LENGTH,
             policy_version=0,
+            latent=np.full(1, number // 2, np.float32),
         )
         number += 1
+
+
+class PixelEncoder:
+    """Features are the pixels."""
+
+    shapes = {CAMERA: (SIDE, SIDE, 3)}  # noqa: RUF012
+    fingerprint = "pixels"
+
+    def encode(self, key, images):
+        return images.astype(np.float16)
+
+
+def build_features() -> FeatureCache:
+    return FeatureCache(encoder=PixelEncoder(), variants=2, pad=3, seed=0, keep_images=True)
 
 
 class Blind(ReplayBuffer):
@@ -107,7 +124,13 @@ def reward_of(number: np.ndarray, length: np.ndarray) -> np.ndarray:
     )
 
 
-def sample_while_adding(buffer, *, until, seconds=30, n_step=3, augmentation=None):
+def inside_plans(batch) -> np.ndarray:
+    """Which rows do not begin with a plan."""
+    number = batch.action[:, 0].numpy().astype(np.int64)
+    return (number % 2 == 1) & (number % LENGTH != 0)
+
+
+def sample_while_adding(buffer, *, until, seconds=30, n_step=3, **options):
     """Sample from a buffer that a thread adds to, some 10,000 steps a second; return the finds."""
     stream = transitions()
     for _ in range(buffer.capacity):
@@ -117,17 +140,21 @@ def sample_while_adding(buffer, *, until, seconds=30, n_step=3, augmentation=Non
     def write() -> None:
         while not stop.is_set():
             buffer.add(next(stream))
+            if buffer.features is not None:
+                buffer.refresh(1)
             # Without a pause a writer overwrites so few steps many times over while they are read.
             time.sleep(1e-4)
 
-    sampler = Sampler([buffer], [1.0], 64, n_step, 0.5, 0, augmentation=augmentation)
-    found = SimpleNamespace(batches=0, added=0, wrong=0)
+    sampler = Sampler([buffer], [1.0], 64, n_step, 0.5, 0, **options)
+    found = SimpleNamespace(batches=0, added=0, wrong=0, inside=0)
     deadline = time.monotonic() + seconds
     with ThreadPoolExecutor(1) as pool:
         writer = pool.submit(write)
         try:
             while time.monotonic() < deadline and not until(found):
-                found.wrong += int(wrong_rows(sampler.sample(), n_step).sum())
+                batch = sampler.sample()
+                found.wrong += int(wrong_rows(batch, n_step).sum())
+                found.inside += int(inside_plans(batch).sum())
                 found.batches += 1
                 found.added = buffer.span[1] - buffer.capacity
         finally:
@@ -136,8 +163,10 @@ def sample_while_adding(buffer, *, until, seconds=30, n_step=3, augmentation=Non
     return found
 
 
-@pytest.mark.parametrize("augmented", [False, True])
-@pytest.mark.parametrize("capacity", [16, 200])
+# Augmenting takes so long that a writer at this rate has overwritten 16 steps before it is done.
+@pytest.mark.parametrize(
+    ("capacity", "augmented"), [(16, False), (200, False), (64, True), (200, True)]
+)
 def test_no_sample_is_torn_or_mixed(capacity, augmented):
     augmentation = AugmentationConfig().build(0) if augmented else None
 
@@ -150,6 +179,19 @@ def test_no_sample_is_torn_or_mixed(capacity, augmented):
     assert found.wrong == 0
     assert found.batches >= 10
     assert found.added >= 500
+
+
+@pytest.mark.parametrize("capacity", [32, 200])
+def test_no_plan_and_no_features_are_torn_or_mixed(capacity):
+    found = sample_while_adding(
+        ReplayBuffer(capacity, SPEC, 2, latent_size=1, features=build_features()),
+        until=lambda so_far: so_far.batches >= 10 and so_far.added >= 200,
+        starts="plans",
+    )
+
+    assert found.wrong == 0
+    assert found.inside == 0
+    assert found.added >= 200
 
 
 def test_samples_are_torn_where_nobody_checks():
@@ -185,7 +227,7 @@ def test_steps_that_went_while_they_were_read_are_not_alive():
     steps = np.arange(*buffer.span)
     images = Interrupted(len(steps), lambda: buffer.add(next(stream)))
 
-    buffer.read(steps, 1, 0.5, images, slice(0, len(steps)))
+    buffer.read(steps, WindowRule(n_step=1, gamma=0.5), images, slice(0, len(steps)))
 
     # Steps 0 to 7 are ten frames, there is room for nine: step 0 had to go. Before the images,
     # step 8 came and its frame took the place of step 1's; before the next images, step 9 came.
@@ -228,7 +270,11 @@ def test_a_step_is_retired_before_its_frames_are_overwritten():
 
     def watched(*frame):
         first = buffer.span[0]
-        oldest = buffer._columns["frame"][first % buffer.capacity] if len(buffer) else ring.next_id
+        oldest = (
+            buffer._steps.columns["frame"][first % buffer.capacity]
+            if len(buffer)
+            else ring.next_id
+        )
         seen.append(int(oldest) - ring.oldest_after(1))
         put(*frame)
 

@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import logging
 
+import numpy as np
 import pytest
 
 from robot_rl.core.errors import ContractError, StorageError
@@ -76,6 +77,18 @@ def test_an_unsealed_recording_is_recovered_as_interrupted_at_the_next_opening(
     assert logs(path) == []
     with open_store() as store:
         assert len(store) == 1
+
+
+def test_latents_are_recovered_with_their_steps(
+    open_store, make_transitions, make_episode, log_of, path
+):
+    log_of(0, 3, latent_size=2)
+
+    with open_store() as store:
+        assert (
+            store.read("episode-0").latent.tolist()
+            == np.float32([[0.1, 0.1], [0.1, 0.1], [0.2, 0.2]]).tolist()
+        )
 
 
 def test_a_recovered_last_step_that_terminated_stays_so(

@@ -42,6 +42,8 @@ _COLUMNS: dict[str, Any] = {
     "policy_version": np.int64,
 }
 _FINAL = "final."
+_LATENT = "latent"
+"""The steps' latents one after another; a sidecar written before there were any lacks it."""
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF")
 
 
@@ -68,6 +70,7 @@ class SidecarWriter:
             "steps": len(episode),
             "digest": digest(numbers),
             **{name: getattr(episode, name) for name in _COLUMNS},
+            _LATENT: episode.latent.ravel(),
             _FINAL + lf.BASE_ACTION: episode.base_action[-1],
             **{_FINAL + key: vector[-1] for key, vector in episode.vectors.items()},
             **{_FINAL + key: encode_png(images[-1]) for key, images in episode.images.items()},
@@ -179,7 +182,7 @@ def _schema(pa: Any, spec: RecordingSpec) -> list[Any]:
         ("steps", pa.int64()),
         ("digest", pa.string()),
         *((name, pa.list_(kind)) for name, kind in lists.items()),
-        *((name, pa.list_(pa.float32())) for name in finals),
+        *((name, pa.list_(pa.float32())) for name in (_LATENT, *finals)),
         *((_FINAL + key, pa.binary()) for key in observation.images),
     ]
 
@@ -213,6 +216,7 @@ def _episode(
         proposed_action=numbers[lf.PROPOSED_ACTION].reshape(steps, -1),
         reward=numbers[lf.REWARD],
         source=numbers[lf.SOURCE].astype(np.uint8),
+        latent=np.asarray(row.get(_LATENT, ()), np.float32).reshape(steps, -1),
         **{name: np.asarray(row[name], dtype) for name, dtype in _COLUMNS.items()},
     )
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from typing import Any
 
-import msgspec
 from numpy.typing import NDArray
 
-from robot_rl.core.episode import OBSERVATION_COLUMNS, STEP_COLUMNS, Episode, EpisodeMetadata
+from robot_rl.core.episode import OBSERVATION_COLUMNS, STEP_COLUMNS, Episode
 from robot_rl.core.errors import ContractError, StorageError
 from robot_rl.core.recording import RecordingSpec
 from robot_rl.core.types import GateReason, Outcome, Source
+from robot_rl.data.store.format.episode_attributes import attributes_of, decode_facts
 from robot_rl.data.store.format.episode_zip import Archive
 from robot_rl.data.store.format.zarr_columns import (
     ATTRIBUTES,
     Column,
     check_column,
-    decode_attributes,
     decode_column,
     decode_leading_rows,
     encode_column,
@@ -39,12 +38,17 @@ COLUMN_DTYPES = {
     "intervention_start": "bool",
 }
 """Those that are not float32."""
+LATENT = "latent"
+"""The column float32[T, k] that an episode has only where k > 0."""
 
 
-def columns_of(spec: RecordingSpec, steps: int) -> list[Column]:
+def columns_of(spec: RecordingSpec, steps: int, latent_size: int = 0) -> list[Column]:
     """Return the columns of an episode of so many steps, in their order: images last."""
     observation, instants = spec.task.observation, steps + 1
     columns = [_column(name, spec, steps) for name in STEP_COLUMNS]
+    if latent_size:
+        shape = (steps, latent_size)
+        columns.append(Column(name=LATENT, dtype="float32", shape=shape, rows=steps))
     columns += [_column(name, spec, instants) for name in OBSERVATION_COLUMNS]
     for key, vector in observation.vectors.items():
         attributes = {"unit": vector.unit, "frame": vector.frame, "names": list(vector.names)}
@@ -61,9 +65,10 @@ def columns_of(spec: RecordingSpec, steps: int) -> list[Column]:
     return columns
 
 
-def member_names(spec: RecordingSpec, steps: int) -> list[str]:
+def member_names(spec: RecordingSpec, steps: int, latent_size: int = 0) -> list[str]:
     """Return the names of the members that an episode of so many steps has, in their order."""
-    return [ATTRIBUTES, *(name for c in columns_of(spec, steps) for name in c.members())]
+    columns = columns_of(spec, steps, latent_size)
+    return [ATTRIBUTES, *(name for column in columns for name in column.members())]
 
 
 def check_episode(episode: Episode, spec: RecordingSpec) -> None:
@@ -74,13 +79,14 @@ def check_episode(episode: Episode, spec: RecordingSpec) -> None:
     """
     title = f"episode {episode.episode_id!r}"
     keys = [*spec.task.observation.vectors, *spec.task.observation.images]
+    taken = (*STEP_COLUMNS, LATENT, *OBSERVATION_COLUMNS)
     for key in keys:
-        if key in (*STEP_COLUMNS, *OBSERVATION_COLUMNS) or "/" in key or key.startswith("."):
+        if key in taken or "/" in key or key.startswith("."):
             raise ContractError(f"{key!r} cannot name a column: it is taken or not a file name")
     got = {*episode.vectors, *episode.images}
     if got != {*keys}:
         raise ContractError(f"{title} has {sorted(got)}, its spec {sorted(keys)}")
-    for column in columns_of(spec, len(episode)):
+    for column in _columns_of(episode, spec):
         array = _array(episode, column.name)
         if array.shape != column.shape or array.dtype.name != column.dtype:
             raise ContractError(
@@ -97,21 +103,9 @@ def episode_members(episode: Episode, spec: RecordingSpec) -> Iterator[tuple[str
     Raises:
         ContractError: if the metadata are not JSON values.
     """
-    yield encode_group(_attributes(episode, spec))
-    for column in columns_of(spec, len(episode)):
+    yield encode_group(attributes_of(episode, spec))
+    for column in _columns_of(episode, spec):
         yield from encode_column(column, _array(episode, column.name))
-
-
-def decode_spec(archive: Archive) -> RecordingSpec:
-    """Return the spec under which the episode in a file was recorded.
-
-    Raises:
-        StorageError: if there is none, or the layout is of another version.
-    """
-    try:
-        return RecordingSpec.from_json(decode_attributes(archive)["spec"])
-    except (KeyError, ContractError) as error:
-        raise StorageError(f"{archive.title} has no spec: {error}") from error
 
 
 def check_members(archive: Archive, spec: RecordingSpec) -> tuple[str, int]:
@@ -123,21 +117,25 @@ def check_members(archive: Archive, spec: RecordingSpec) -> tuple[str, int]:
         StorageError: if the layout is of another version, or attributes or columns are missing or
             not what they are to be.
     """
-    facts, steps = _facts(archive, spec)
-    for column in columns_of(spec, steps):
+    _, told = decode_facts(archive, spec)
+    for column in columns_of(spec, told.steps, told.latent_size):
         check_column(column, archive)
-    return facts["episode_id"], steps
+    return told.episode_id, told.steps
 
 
 def decode_episode(archive: Archive, spec: RecordingSpec) -> Episode:
     """Turn the members of a group back into the episode.
 
     Raises:
-        StorageError: as `check_members`.
+        StorageError: as `check_members`, or if a latent is not finite.
     """
-    facts, steps = _facts(archive, spec)
-    arrays = {c.name: decode_column(c, archive) for c in columns_of(spec, steps)}
-    return _episode(facts, spec, arrays.__getitem__)
+    facts, told = decode_facts(archive, spec)
+    columns = columns_of(spec, told.steps, told.latent_size)
+    arrays = {column.name: decode_column(column, archive) for column in columns}
+    try:
+        return _episode(facts, spec, arrays)
+    except ContractError as error:
+        raise StorageError(f"{archive.title} holds no episode: {error}") from error
 
 
 def decode_prefix(archive: Archive, spec: RecordingSpec) -> Episode | None:
@@ -148,23 +146,30 @@ def decode_prefix(archive: Archive, spec: RecordingSpec) -> Episode | None:
     """
     images = spec.task.observation.images
     try:
-        facts, steps = _facts(archive, spec)
+        facts, told = decode_facts(archive, spec)
         arrays = {
             c.name: (decode_leading_rows if c.name in images else decode_column)(c, archive)
-            for c in columns_of(spec, steps)
+            for c in columns_of(spec, told.steps, told.latent_size)
         }
     except StorageError:
         return None
-    left = min([steps, *(len(arrays[key]) - 1 for key in images)])
+    left = min([told.steps, *(len(arrays[key]) - 1 for key in images)])
     if left < 1:
         return None
-    if left < steps:
+    if left < told.steps:
         cut = dataclasses.replace(facts["metadata"], interrupted=True)
         facts |= {"metadata": cut, "outcome": Outcome.UNKNOWN}
         facts |= {"terminated": False, "truncated": True}
-    return _episode(
-        facts, spec, lambda name: arrays[name][: left if name in STEP_COLUMNS else left + 1]
-    )
+    over_steps = (*STEP_COLUMNS, LATENT)
+    kept = {k: array[: left if k in over_steps else left + 1] for k, array in arrays.items()}
+    try:
+        return _episode(facts, spec, kept)
+    except ContractError:
+        return None
+
+
+def _columns_of(episode: Episode, spec: RecordingSpec) -> list[Column]:
+    return columns_of(spec, len(episode), episode.latent.shape[1])
 
 
 def _column(name: str, spec: RecordingSpec, rows: int) -> Column:
@@ -191,55 +196,13 @@ def _array(episode: Episode, name: str) -> NDArray[Any]:
 
 
 def _episode(
-    facts: Mapping[str, Any], spec: RecordingSpec, array: Callable[[str], NDArray[Any]]
+    facts: Mapping[str, Any], spec: RecordingSpec, arrays: Mapping[str, NDArray[Any]]
 ) -> Episode:
+    vectors, images = spec.task.observation.vectors, spec.task.observation.images
+    own = {k: array for k, array in arrays.items() if k not in vectors and k not in images}
     return Episode(
-        vectors={key: array(key) for key in spec.task.observation.vectors},
-        images={key: array(key) for key in spec.task.observation.images},
-        **{name: array(name) for name in (*STEP_COLUMNS, *OBSERVATION_COLUMNS)},
+        vectors={key: arrays[key] for key in vectors},
+        images={key: arrays[key] for key in images},
+        **own,
         **facts,
     )
-
-
-def _attributes(episode: Episode, spec: RecordingSpec) -> dict[str, Any]:
-    names = [field.name for field in dataclasses.fields(EpisodeMetadata)]
-    metadata = {name: getattr(episode.metadata, name) for name in names}
-    return {
-        "spec": spec.to_json(),
-        "episode_id": episode.episode_id,
-        "steps": len(episode),
-        "outcome": episode.outcome.name,
-        "terminated": bool(episode.terminated),
-        "truncated": bool(episode.truncated),
-        "metadata": {**metadata, "limits": dict(episode.metadata.limits)},
-    }
-
-
-def _facts(archive: Archive, spec: RecordingSpec) -> tuple[dict[str, Any], int]:
-    """Return the fields of an episode that are not columns, and its number of steps."""
-    differences = decode_spec(archive).differences(spec)
-    if differences:
-        raise StorageError(f"{archive.title} is of another recording: {'; '.join(differences)}")
-    attributes = decode_attributes(archive)
-    try:
-        told = msgspec.convert(attributes, type=_Told)
-        facts = {
-            "episode_id": told.episode_id,
-            "metadata": msgspec.convert(attributes["metadata"], type=EpisodeMetadata),
-            "outcome": Outcome[attributes["outcome"]],
-            "terminated": told.terminated,
-            "truncated": told.truncated,
-        }
-    except (KeyError, TypeError, msgspec.ValidationError) as error:
-        raise StorageError(f"{archive.title}: its attributes are not whole: {error!r}") from error
-    if told.steps < 1:
-        raise StorageError(f"{archive.title}: got {told.steps} steps, expected at least 1")
-    return facts, told.steps
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Told:
-    episode_id: str
-    steps: int
-    terminated: bool
-    truncated: bool

@@ -10,7 +10,8 @@ from robot_rl.core.episode import Episode
 from robot_rl.core.errors import StorageError
 from robot_rl.core.recording import RecordingSpec
 from robot_rl.data.disk.durable import Disk
-from robot_rl.data.store.format.episode_zarr import decode_episode, decode_spec, member_names
+from robot_rl.data.store.format.episode_attributes import decode_spec
+from robot_rl.data.store.format.episode_zarr import decode_episode, member_names
 from robot_rl.data.store.format.episode_zip import Archive, sound_members
 from robot_rl.data.store.format.label_zarr import decode_label
 from robot_rl.data.store.format.stored_file import digest_of_file
@@ -189,7 +190,8 @@ def _whole_episode(path: Path, spec: RecordingSpec) -> Episode | None:
     except (OSError, StorageError) as error:
         _LOG.info("%s is not whole: %s", path, error)
         return None
-    whole = set(archive.members) == set(member_names(spec, len(episode)))
+    names = member_names(spec, len(episode), episode.latent.shape[1])
+    whole = set(archive.members) == set(names)
     return episode if whole and path.name == f"{episode.episode_id}{SUFFIX}" else None
 
 

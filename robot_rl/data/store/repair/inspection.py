@@ -9,6 +9,7 @@ from pathlib import Path
 
 from robot_rl.core.errors import StorageError
 from robot_rl.core.recording import RecordingSpec
+from robot_rl.data.store.format.episode_attributes import latent_size
 from robot_rl.data.store.format.episode_zarr import check_members, member_names
 from robot_rl.data.store.format.episode_zip import Archive, listed_members, sound_members
 from robot_rl.data.store.format.label_zarr import decode_label
@@ -21,7 +22,16 @@ def episode_problem(path: Path, entry: Entry, spec: RecordingSpec | None) -> str
 
     Without a spec only the checksum is looked at.
     """
-    names = member_names(spec, entry.steps) if spec and entry.steps <= entry.bytes else []
+
+    def names(sound: Archive) -> list[str]:
+        if spec is None or entry.steps > entry.bytes:
+            return []
+        size = 0
+        # Where the attributes are not sound, they are named, and the latent may go unnamed.
+        with contextlib.suppress(StorageError):
+            size = latent_size(sound)
+        return member_names(spec, entry.steps, size)
+
     if not is_intact(path, entry.bytes, entry.sha256):
         return _what_is_damaged(path, entry.bytes, names)
 
@@ -35,7 +45,7 @@ def episode_problem(path: Path, entry: Entry, spec: RecordingSpec | None) -> str
 def label_problem(path: Path, label: LabelEntry, steps: int) -> str:
     """Return what is wrong with the file of a label; nothing if it is as it was saved."""
     if not is_intact(path, label.bytes, label.sha256):
-        return _what_is_damaged(path, label.bytes, [])
+        return _what_is_damaged(path, label.bytes, lambda _: [])
     return _what_is_wrong(path, lambda archive: same_label(archive, label, steps))
 
 
@@ -77,12 +87,13 @@ def _what_is_wrong(path: Path, check: Callable[[Archive], None]) -> str:
     return ""
 
 
-def _what_is_damaged(path: Path, size: int, names: list[str]) -> str:
-    """Say which members of a file are not what was saved."""
+def _what_is_damaged(path: Path, size: int, expected: Callable[[Archive], list[str]]) -> str:
+    """Say which members of a file are not what was saved; `expected` reads the sound ones."""
     try:
         with path.open("rb") as file:
             got = os.fstat(file.fileno()).st_size
             sound = sound_members(file, str(path))
+            names = expected(Archive(file, sound, str(path)))
             if not names:
                 with contextlib.suppress(StorageError):
                     names = [*listed_members(file, str(path))]

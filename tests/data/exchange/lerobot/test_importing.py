@@ -169,6 +169,19 @@ def test_sidecar_of_other_episodes_is_refused(copy_of):
         LeRobotSource(root)
 
 
+def test_sidecar_from_before_there_were_latents_is_read(copy_of, recorded):
+    root = copy_of("images")
+    _, parquet = arrow()
+    path = root / "robot_rl/episodes.parquet"
+    table = parquet.read_table(path).drop_columns(["latent"])
+    with parquet.ParquetWriter(path, table.schema) as writer:
+        for row in range(len(table)):
+            writer.write_table(table.slice(row, 1))
+    found = list(LeRobotSource(root).episodes())
+    assert [e.latent.shape for e in found] == [(3, 0), (4, 0), (5, 0), (6, 0)]
+    assert [e.latent.shape[1] for e in recorded.saved.values()] == [0, 2, 0, 2]
+
+
 @pytest.mark.parametrize("file", ["spec.json", "episodes.parquet"])
 def test_damaged_sidecar_is_named(copy_of, file):
     root = copy_of("images")

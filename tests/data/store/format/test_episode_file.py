@@ -15,15 +15,16 @@ from hypothesis.extra import numpy as hnp
 from zarr.storage import ZipStore
 
 from robot_rl.core.episode import OBSERVATION_COLUMNS, STEP_COLUMNS, Episode, EpisodeMetadata
-from robot_rl.core.errors import StorageError
+from robot_rl.core.errors import ContractError, StorageError
 from robot_rl.core.recording import RecordingSpec
 from robot_rl.core.spec import ActionSpec, ImageSpec, ObservationSpec, TaskSpec, VectorSpec
 from robot_rl.core.types import Outcome
+from robot_rl.data.store.format.episode_attributes import decode_spec
 from robot_rl.data.store.format.episode_zarr import (
     COLUMN_DTYPES,
     check_episode,
     decode_episode,
-    decode_spec,
+    decode_prefix,
     episode_members,
     member_names,
 )
@@ -90,6 +91,75 @@ def test_any_zip_reader_finds_it_whole_uncompressed_and_undated(make_episode, re
     assert names == member_names(recording_spec, 40)
     assert names[0] == "zarr.json"
     assert names[-3:] == [f"{CAMERA}/{n}" for n in ("zarr.json", "c.0.0.0.0", "c.1.0.0.0")]
+
+
+def test_a_latent_is_one_more_array(make_episode, recording_spec, tmp_path):
+    episode = make_episode(5, latent_size=4)
+    path = tmp_path / "e.zarr.zip"
+    path.write_bytes(file_of(episode_members(episode, recording_spec)).getvalue())
+
+    with ZipStore(path, mode="r") as opened:
+        group = zarr.open_group(opened, mode="r")
+        np.testing.assert_array_equal(group["latent"][...], episode.latent, strict=True)
+        assert group.attrs["latent_size"] == 4
+
+
+def test_an_episode_that_nothing_steered_has_no_word_of_latents(make_episode, recording_spec):
+    file = file_of(episode_members(make_episode(3), recording_spec))
+
+    assert b"latent" not in file.getvalue()
+    archive = Archive(file, listed_members(file, "x"), "x")
+    assert decode_episode(archive, recording_spec).latent.shape == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (b'"latent_size": 2', b'"latent_size": 0', ""),
+        (b'"latent_size": 2', b'"latent_size": -2', "latents of size -2, expected .* at least 0"),
+        (b'"latent_size": 2', b'"latent_size": "2"', "attributes are not whole"),
+        (b'"latent_size": 2', b'"latent_size": 2000000000000', "latent"),
+        (b'"latent/zarr.json"', b"", "'latent/zarr.json' is missing"),
+        (b'"latent/c.0.0"', b"", "'latent/c.0.0' is missing"),
+    ],
+)
+def test_a_latent_that_is_not_what_its_file_tells_is_refused(
+    make_episode, recording_spec, old, new, said
+):
+    members = dict(episode_members(make_episode(3, latent_size=2), recording_spec))
+    assert members.pop(old.decode().strip('"'), None) or old in members["zarr.json"]
+    members["zarr.json"] = members["zarr.json"].replace(old, new)
+    file = file_of(members.items())
+    archive = Archive(file, listed_members(file, "x"), "x")
+    if not said:
+        assert decode_episode(archive, recording_spec).latent.shape == (3, 0)
+        return
+    with pytest.raises(StorageError, match=said):
+        decode_episode(archive, recording_spec)
+
+
+def test_a_stored_latent_that_is_not_finite_is_refused(make_episode, recording_spec):
+    members = dict(episode_members(make_episode(3, latent_size=1), recording_spec))
+    members["latent/c.0.0"] = np.array([0, np.nan, 0], "<f4").tobytes()
+    file = file_of(members.items())
+    archive = Archive(file, listed_members(file, "x"), "x")
+
+    with pytest.raises(StorageError, match=r"holds no episode: .*latent of step 1 is not finite"):
+        decode_episode(archive, recording_spec)
+    assert decode_prefix(archive, recording_spec) is None
+
+
+def test_latent_is_no_name_of_an_observation(make_episode, recording_spec):
+    vector = recording_spec.task.observation.vectors[STATE]
+    observation = dataclasses.replace(
+        recording_spec.task.observation, vectors={"latent": vector}, images={}
+    )
+    spec = dataclasses.replace(
+        recording_spec, task=dataclasses.replace(recording_spec.task, observation=observation)
+    )
+
+    with pytest.raises(ContractError, match="'latent' cannot name a column"):
+        check_episode(make_episode(3), spec)
 
 
 def test_the_same_episode_gives_the_same_bytes(make_episode, recording_spec):
@@ -221,6 +291,9 @@ def recordings(draw) -> tuple[Episode, RecordingSpec]:
     for name in (*STEP_COLUMNS, *OBSERVATION_COLUMNS):
         shape = [steps + (name in OBSERVATION_COLUMNS)] + [action] * ("action" in name)
         columns[name] = draw(hnp.arrays(COLUMN_DTYPES.get(name, np.float32), shape))
+    finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
+    shape = (steps, draw(st.integers(0, 3)))
+    columns["latent"] = draw(hnp.arrays(np.float32, shape, elements=finite))
     episode = Episode(
         episode_id="e",
         metadata=EpisodeMetadata(
@@ -253,7 +326,7 @@ def test_every_episode_of_every_spec_comes_back_bit_by_bit(recording):
     read = decode_episode(archive, spec)
 
     assert decode_spec(archive) == spec
-    assert list(archive.members) == member_names(spec, len(episode))
+    assert list(archive.members) == member_names(spec, len(episode), episode.latent.shape[1])
     assert archive.members == sound_members(file, "x")
     for field in dataclasses.fields(Episode):
         want, got = getattr(episode, field.name), getattr(read, field.name)

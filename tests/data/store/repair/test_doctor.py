@@ -85,6 +85,40 @@ def test_a_damaged_member_is_named_with_file_and_episode(manifest, path):
     assert other.remedy.endswith(f"robot-rl data doctor {path} --repair")
 
 
+def test_a_damaged_latent_is_named(open_store, make_episode, path):
+    with open_store() as store:
+        store.append(make_episode(STEPS, latent_size=3))
+    damage(file_of(path, 0), "latent/c.0.0")
+
+    (finding,) = examine(path)
+    assert finding.problem == "damaged: 1 of 35 members are not sound: latent/c.0.0"
+
+
+def test_the_latents_of_the_steps_that_are_whole_are_kept(open_store, make_episode, path):
+    episode = make_episode(STEPS, latent_size=3)
+    with open_store() as store:
+        store.append(episode)
+    damage(file_of(path, 0), f"{CAMERA}/c.1.0.0.0")
+
+    repair(path)
+
+    kept = EpisodeReader(path).read("episode-0-repaired")
+    np.testing.assert_array_equal(kept.latent, episode.latent[:31], strict=True)
+
+
+def test_an_episode_with_a_latent_is_listed_again_when_the_manifest_is_lost(
+    open_store, make_episode, path
+):
+    episode = make_episode(4, latent_size=3)
+    with open_store() as store:
+        store.append(episode)
+    (path / "manifest.jsonl").unlink()
+
+    repair(path)
+
+    np.testing.assert_array_equal(EpisodeReader(path).read("episode-0").latent, episode.latent)
+
+
 def test_every_kind_of_leftover_is_found_and_named(manifest, path):
     (path / "open").mkdir()
     (path / "orphans").mkdir()

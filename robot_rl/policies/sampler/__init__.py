@@ -1,0 +1,1 @@
+"""How a chunk is made with a network: one sampler a file, see `contract.Sampler`."""

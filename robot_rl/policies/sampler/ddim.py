@@ -1,0 +1,144 @@
+"""Denoising diffusion: the schedule it is trained on, and the deterministic sampler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import torch
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from robot_rl.config.model import Config
+from robot_rl.core.errors import ConfigError
+from robot_rl.policies.sampler.contract import Denoise
+from robot_rl.policies.sampler.one_step import OneStepConfig
+
+
+class DdimConfig(Config):
+    """Settings of `Ddim`.
+
+    Args:
+        train_steps: length of the diffusion, on a squared-cosine schedule.
+        inference_steps: network calls per plan.
+        prediction: whether the network predicts the noise, as in the paper, or the clean chunk.
+            With 8 calls of a small network the clean chunk comes out sharper: on two modes 99 %
+            of the plans lie on one, against 84 %.
+        clip_sample: clip the estimate of the clean chunk to [-1, 1] while denoising.
+    """
+
+    train_steps: int = Field(default=100, ge=1)
+    inference_steps: int = Field(default=8, ge=1)
+    prediction: Literal["epsilon", "sample"] = "sample"
+    clip_sample: bool = True
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        if self.inference_steps > self.train_steps:
+            raise ConfigError(
+                f"inference_steps: got {self.inference_steps}, expected at most train_steps "
+                f"({self.train_steps})"
+            )
+        return self
+
+    def build(self) -> Ddim:
+        """Return the sampler."""
+        return Ddim(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """Coefficients of one DDIM step: square roots of alpha-bar and of its complement."""
+
+    step: int
+    signal: float
+    noise: float
+    next_signal: float
+    next_noise: float
+
+
+class Ddim:
+    """DDIM with eta 0 on a squared-cosine schedule, a `Sampler`.
+
+    Song et al. 2020, arXiv 2010.02502, equation 12; trained as Ho et al. 2020, arXiv 2006.11239,
+    equation 14. The schedule is diffusers' `DDIMScheduler`; its coefficients are read once,
+    because its `step` costs more than a small network on a CPU.
+
+    Args:
+        config: settings.
+    """
+
+    steerable = True
+
+    def __init__(self, config: DdimConfig) -> None:
+        self.config = config
+        self.scheduler = DDIMScheduler(
+            num_train_timesteps=config.train_steps,
+            beta_schedule="squaredcos_cap_v2",
+            clip_sample=config.clip_sample,
+            prediction_type=config.prediction,
+        )
+        self.scheduler.set_timesteps(config.inference_steps)
+        self._signal = self.scheduler.alphas_cumprod.sqrt()
+        self._noise = (1.0 - self.scheduler.alphas_cumprod).sqrt()
+        stride = config.train_steps // config.inference_steps
+        self._steps = _coefficients(self.scheduler, stride)
+
+    def sample(self, denoise: Denoise, features: Tensor, noise: Tensor) -> Tensor:
+        """See `Sampler.sample`."""
+        x = noise
+        for c in self._steps:
+            step = torch.full((len(x),), c.step, dtype=torch.int64)
+            output = denoise(x, step, features)
+            if self.config.prediction == "epsilon":
+                clean, epsilon = (x - c.noise * output) / c.signal, output
+            else:
+                clean, epsilon = output, (x - c.signal * output) / c.noise
+            if self.config.clip_sample:
+                clean = clean.clamp(-1.0, 1.0)
+            x = c.next_signal * clean + c.next_noise * epsilon
+        return x
+
+    def errors(
+        self, denoise: Denoise, clean: Tensor, features: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """See `Sampler.errors`: each chunk is diffused to a step drawn uniformly."""
+        step = torch.randint(self.config.train_steps, (len(clean),), generator=generator)
+        noise = torch.empty_like(clean).normal_(generator=generator)
+        output = denoise(self.add_noise(clean, noise, step), step, features)
+        target = noise if self.config.prediction == "epsilon" else clean
+        return (output - target).square().mean(-1)
+
+    def one_step(self) -> OneStepConfig:
+        """See `Sampler.one_step`: the clean chunk, said where the first step is taken.
+
+        Also if this network predicts the noise. To have the chunk from that, its output would be
+        scaled by noise / signal, about 4: measured on `peg_insert`, such a student came out at
+        nearly twice the distance from its teacher.
+        """
+        return OneStepConfig(step=self._steps[0].step)
+
+    def add_noise(self, clean: Tensor, noise: Tensor, step: Tensor) -> Tensor:
+        """Return float32[b, h, d]: `clean` diffused to `step` int64[b]."""
+        signal = self._signal[step][:, None, None]
+        return signal * clean + self._noise[step][:, None, None] * noise
+
+
+def _coefficients(scheduler: DDIMScheduler, stride: int) -> list[_Step]:
+    """Read the coefficients of each step off the scheduler, in the order they are taken."""
+
+    def alpha_bar(step: int) -> float:
+        alphas = scheduler.alphas_cumprod[step] if step >= 0 else scheduler.final_alpha_cumprod
+        return float(alphas)
+
+    return [
+        _Step(
+            step=step,
+            signal=alpha_bar(step) ** 0.5,
+            noise=(1.0 - alpha_bar(step)) ** 0.5,
+            next_signal=alpha_bar(step - stride) ** 0.5,
+            next_noise=(1.0 - alpha_bar(step - stride)) ** 0.5,
+        )
+        for step in scheduler.timesteps.tolist()
+    ]
