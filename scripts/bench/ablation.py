@@ -30,11 +30,31 @@ ALONE = (
     "schedule.warmup_updates=0",
     "schedule.utd=2.0",
 )
-VARIANTS: dict[str, tuple[str, ...]] = {
-    "person": (),
-    "residual": ("supervisor=null",),
-    "rlpd": ALONE,
-    "scratch": (*ALONE, "schedule.use_demonstrations=false"),
+STEERED = (
+    "use_base=false",
+    "supervisor=null",
+    f"learner={CONFIGS}/learners/dsrl_na.yaml",
+    # Steering plans in every update: with a student, which is the base here, in one call.
+    "imitate.student={steps: 3000, rollouts: 20}",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A run file and what is changed in it."""
+
+    run: Path = RUN
+    changes: tuple[str, ...] = ()
+
+
+VARIANTS: dict[str, Variant] = {
+    "person": Variant(),
+    "residual": Variant(changes=("supervisor=null",)),
+    "steered": Variant(changes=STEERED),
+    "rlpd": Variant(changes=ALONE),
+    "scratch": Variant(changes=(*ALONE, "schedule.use_demonstrations=false")),
+    "pick": Variant(run=RUN.with_name("pick_cube.yaml")),
+    "images": Variant(run=RUN.with_name("peg_insert_images.yaml")),
 }
 TOY = (
     *task_overrides("point_reach"),
@@ -94,7 +114,11 @@ def plan(
     return [
         Trial(
             variant=variant,
-            config=load(RUN, RunConfig, [*VARIANTS[variant], *more, f"seed={seed}"]),
+            config=load(
+                VARIANTS[variant].run,
+                RunConfig,
+                [*VARIANTS[variant].changes, *more, f"seed={seed}"],
+            ),
             path=root / f"{variant}-seed{seed}",
         )
         for seed in seeds

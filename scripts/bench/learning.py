@@ -4,14 +4,18 @@ Usage: .venv/bin/python scripts/bench/learning.py [--quick] [--seeds N ...] [--v
            [--override KEY=VALUE ...] [--runs DIR] [--json FILE] [--jobs N]
        .venv/bin/python scripts/bench/learning.py --toy [--quick] [--seeds N ...] [--json FILE]
 
-Variants: `person` (residual on the base, a person at hand), `residual` (nobody helps), `rlpd`
-(demonstrations, no base), `scratch` (reinforcement learning from nothing). A variant shares the
-demonstrations and the base policy with the first one of its seed. An interrupted benchmark goes
-on where it was. `--toy` does without a base policy, on two joints in the plane: see `toy.py`.
+Variants of peg_insert: `person` (residual on the base, a person at hand), `residual` (nobody
+helps), `steered` (DSRL on a one-step student of the base), `rlpd` (demonstrations, no base),
+`scratch` (soft actor-critic from nothing). `pick` is pick_cube as shipped, `images` peg_insert
+from two cameras without the bore's pose. A variant shares the demonstrations and the base policy
+with the first one of its seed, where they are alike. `--peers` trains lerobot's and
+stable-baselines3's SAC on the demonstrations of `person`. An interrupted benchmark goes on where
+it was. `--toy` does without a base policy, on two joints in the plane: see `toy.py`.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,12 +28,21 @@ import torch
 import tyro
 from ablation import TOY, VARIANTS, Trial, plan, run
 from outcome import SHOWN, outcome, spreads
-from report import Claim, Row, at_least, at_most, publish
+from peer_curve import PEERS, Budget, our_row, peer_row
+from report import Claim, Row, at_least, at_most, publish, skipped
+from sac_peers import INSTALL
+from student import student_row
 from toy import SHOWN as TOY_SHOWN
 from toy import toy_rows
 
 from robot_rl.core.errors import RobotRlError
 from robot_rl.runtime.statistics import median_and_spread
+
+TARGETS = {"person": 0.95, "pick": 0.95, "images": 0.90}
+"""Success that a variant is to reach from held-out starts."""
+STUDENT_SHOWN = ("teacher", "student", "latency_ratio")
+CONTEST_SHOWN = ("steps_to_90", "best", "budget")
+"""Columns of the other tables."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +66,9 @@ class Arguments:
 
     json: Path | None = None
     """Where rows and claims go."""
+
+    peers: bool = False
+    """Also train the peers, for as many steps as `person` may take."""
 
     override: tuple[str, ...] = ()
     """Settings `key=value` for every run, e.g. a smaller budget: `improve.env_steps=8000`."""
@@ -87,12 +103,14 @@ def compare(arguments: Arguments, root: Path) -> None:
     rows = [outcome(trial) for trial in trials]
     if len(codes := {row["code"] for row in rows}) > 1:
         logging.warning("these runs are of different code: %s", ", ".join(sorted(codes)))
+    students = [student_row(trial) for trial in trials if trial.config.imitate.student]
+    contest = side_by_side(trials) if arguments.peers else []
     publish(
-        "ablation of the main job: success from held-out starts, nobody helping",
-        [*rows, *spreads(rows)],
-        claims(rows, quick),
+        "the main job and its variants: success from held-out starts, nobody helping",
+        [*rows, *spreads(rows), *students, *contest],
+        [*claims(rows, quick), *student_claims(students), *contest_claims(contest)],
         arguments.json,
-        columns=("variant", "seed", *SHOWN),
+        columns=("name", "variant", "seed", *SHOWN, *STUDENT_SHOWN, *CONTEST_SHOWN, "skipped"),
     )
 
 
@@ -131,11 +149,70 @@ def claims(rows: Sequence[Row], quick: bool) -> list[Claim]:
     bases = [row["base"] for row in rows]
     found.append(at_least("lowest success of a base policy", min(bases), "", 0.30))
     found.append(at_most("highest success of a base policy", max(bases), "", 0.75))
-    helped = [row["deployed"] for row in rows if row["variant"] == "person"]
-    if helped:
-        name = "residual + person: median success from held-out starts, nobody helping"
-        found.append(at_least(name, median_and_spread(helped)[0], "", 0.95))
+    for variant, target in TARGETS.items():
+        chosen = [row["deployed"] for row in rows if row["variant"] == variant]
+        if chosen:
+            name = f"{variant}: median success from held-out starts, nobody helping"
+            found.append(at_least(name, median_and_spread(chosen)[0], "", target))
+    steered = [row for row in rows if row["variant"] == "steered"]
+    if steered:
+        gone = [(row["deployed"] - row["base"]) / (1.0 - row["base"]) for row in steered]
+        name = "steered: median share of the base's failures that are gone"
+        found.append(at_least(name, median_and_spread(gone)[0], "", 0.5))
+    spent = [row["env_steps"] for row in rows]
+    found.append(at_most("longest online phase", max(spent), "steps", 20_000))
     return found
+
+
+def student_claims(rows: Sequence[Row]) -> list[Claim]:
+    """Whether a student is as good as its teacher, and how much faster."""
+    if not rows:
+        return []
+    behind = [row["teacher"] - row["student"] for row in rows]
+    faster = [row["latency_ratio"] for row in rows]
+    return [
+        at_most("student: median success behind its teacher", _median(behind), "", 0.03),
+        at_least("student: median latency of the teacher to its own", _median(faster), "x", 5.0),
+    ]
+
+
+def side_by_side(trials: Sequence[Trial]) -> list[Row]:
+    """Steps until 90 % of the judging starts are solved, ours and the peers'."""
+    rows: list[Row] = []
+    for trial in (t for t in trials if t.variant == "person"):
+        judge = trial.config.improve
+        budget = Budget(
+            env_steps=judge.env_steps,
+            judge_every_steps=judge.judge_every_steps,
+            judge_episodes=judge.judge_episodes,
+            updates_per_step=round(trial.config.schedule.utd),
+        )
+        rows.append(our_row(trial))
+        for name, (package, _) in PEERS.items():
+            if importlib.util.find_spec(package):
+                logging.info("%s, seed %d", name, trial.config.seed)
+                rows.append(peer_row(trial, name, budget))
+            else:
+                rows.append(skipped(name, INSTALL))
+    return rows
+
+
+def contest_claims(rows: Sequence[Row]) -> list[Claim]:
+    """Ours against the best peer; one that never got there counts with its whole budget."""
+    steps = {
+        name: _median([min(r["steps_to_90"], r["budget"]) for r in rows if r["name"] == name])
+        for name in {row["name"] for row in rows if "steps_to_90" in row}
+    }
+    peers = [steps[name] for name in PEERS if name in steps]
+    ours = [value for name, value in steps.items() if name not in PEERS]
+    if not peers or not ours:
+        return []
+    name = "steps to 90 %, ours to the best peer's"
+    return [at_most(name, ours[0] / min(peers), "x", 0.5)]
+
+
+def _median(values: Sequence[float]) -> float:
+    return median_and_spread(values)[0]
 
 
 def _default_root(quick: bool, stack: ExitStack) -> Path:

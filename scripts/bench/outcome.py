@@ -17,7 +17,7 @@ from robot_rl.core.errors import ConfigError
 from robot_rl.data.disk.durable import Disk
 from robot_rl.policies.chunk_policy import ChunkPolicy
 from robot_rl.runtime.checkpoint import latest_checkpoint, unflatten
-from robot_rl.runtime.rollout import succeeded
+from robot_rl.runtime.rollout import Agent, succeeded
 from robot_rl.runtime.statistics import median_and_spread, wilson_interval
 
 SHOWN = (
@@ -95,11 +95,19 @@ def _evaluate(trial: Trial) -> int:
     if saved is None:
         raise ConfigError(f"{trial.path} has no checkpoint")
     learner.load_state_dict(unflatten(saved.tensors, saved.meta["worker"])["learner"])
-    agent = station.agent(base if trial.config.use_base else None, learner.policy())
-    rollout = station.rollout(agent)
+    policy = learner.policy()
+    # With its version a policy knows that these are no fresh weights.
+    policy.load_weights(learner.weights(), 1)
+    agent = station.agent(base if trial.config.use_base else None, policy)
+    return held_out_wins(trial, station, agent)
+
+
+def held_out_wins(trial: Trial, station: Station, agent: Agent) -> int:
+    """Held-out starts that an agent solves, nobody helping; closes the station."""
+    rollout, task = station.rollout(agent), station.bench.task.name
     seeds = range(HELD_OUT_SEEDS, HELD_OUT_SEEDS + trial.config.evaluate.episodes)
     with station.bench.robot:
-        episodes = [rollout.run(f"last-{s}", s, EpisodeMetadata(task=task.name)) for s in seeds]
+        episodes = [rollout.run(f"held-out-{s}", s, EpisodeMetadata(task=task)) for s in seeds]
     station.bench.close()
     return sum(succeeded(episode) for episode in episodes)
 

@@ -199,7 +199,13 @@ def test_learner_without_demonstrations_sees_its_own_steps_alone(work, use, offl
 
 def test_variants_differ_in_what_they_are_named_after_and_share_the_rest(tmp_path):
     plan = learning.plan(tuple(learning.VARIANTS), [3], tmp_path)
-    person, residual, rlpd, scratch = (trial.config for trial in plan)
+    configs = {trial.variant: trial.config for trial in plan}
+    person, residual, rlpd, scratch = (
+        configs[name] for name in ("person", "residual", "rlpd", "scratch")
+    )
+    assert not configs["steered"].use_base
+    assert configs["steered"].imitate.student
+    assert (configs["pick"].name, configs["images"].name) == ("pick_cube", "peg_insert_images")
     assert person.supervisor is not None
     assert residual.model_copy(update={"supervisor": person.supervisor}) == person
     assert not rlpd.use_base
@@ -265,6 +271,7 @@ def test_claims_of_the_main_job_fall_with_one_seed_that_is_out_of_bounds(tmp_pat
         False,  # lowest base
         True,  # highest base
         False,  # median success: 0.9
+        True,  # environment steps
     ]
     middle, ranges = spreads(good)
     assert middle["deployed"] == 0.96
