@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -33,6 +33,35 @@ class Encoded:
     next_target: Tensor
 
 
+class CriticSettings(Protocol):
+    """What the config of an algorithm with such critics says of them."""
+
+    @property
+    def target_heads(self) -> int:
+        """The target is the minimum over this many random target heads."""
+        ...
+
+    @property
+    def critic_lr(self) -> float:
+        """Step size of Adam."""
+        ...
+
+    @property
+    def max_grad_norm(self) -> float:
+        """Gradients are clipped to this norm."""
+        ...
+
+    @property
+    def tau(self) -> float:
+        """Polyak rate of the targets, after each step."""
+        ...
+
+    @property
+    def target_range(self) -> tuple[float, float] | None:
+        """Interval that targets are clipped to, if known."""
+        ...
+
+
 class CriticStep:
     """An encoder and an ensemble of critics, with their target copies.
 
@@ -42,24 +71,16 @@ class CriticStep:
     Args:
         encoder: `(packed, images) -> features`; it may have nothing to train.
         critic: the live ensemble, on the same device.
-        target_heads: the target is the minimum over this many random target heads.
-        learning_rate, max_grad_norm: see `GuardedAdam`.
-        tau: Polyak rate, after each step.
-        target_range: interval that targets are clipped to, if known.
-        acceleration: how losses and targets are computed; as a plain CPU does if None.
+        settings: of the critics' steps and targets.
+        acceleration: how losses and targets are computed.
     """
 
     def __init__(
         self,
         encoder: Encoder,
         critic: CriticEnsemble,
-        *,
-        target_heads: int,
-        learning_rate: float,
-        max_grad_norm: float,
-        tau: float,
-        target_range: tuple[float, float] | None,
-        acceleration: Acceleration | None = None,
+        settings: CriticSettings,
+        acceleration: Acceleration,
     ) -> None:
         self.encoder = encoder
         self.critic = critic
@@ -67,14 +88,15 @@ class CriticStep:
         self.target = deepcopy(critic).requires_grad_(False)
         learned = [p for p in encoder.parameters() if p.requires_grad]
         self._learns_features = bool(learned)
-        self.adam = GuardedAdam([*learned, *critic.parameters()], learning_rate, max_grad_norm)
-        self._polyaks = (
-            Polyak(self.target_encoder, encoder, tau),
-            Polyak(self.target, critic, tau),
+        self.adam = GuardedAdam(
+            [*learned, *critic.parameters()], settings.critic_lr, settings.max_grad_norm
         )
-        self._target_heads = target_heads
-        self._target_range = target_range
-        acceleration = acceleration or Acceleration()
+        self._polyaks = (
+            Polyak(self.target_encoder, encoder, settings.tau),
+            Polyak(self.target, critic, settings.tau),
+        )
+        self._target_heads = settings.target_heads
+        self._target_range = settings.target_range
         self._precision = acceleration.precision
         self._compiled_loss = acceleration.compiled(self._loss)
         self._compiled_lowest = acceleration.compiled(self._lowest)

@@ -159,16 +159,7 @@ class DsrlNa:
             self.noise_critic.parameters(), config.critic_lr, config.max_grad_norm
         )
         self._compiled_loss = self._acceleration.compiled(self._noise_loss)
-        self.critics = CriticStep(
-            encoder,
-            critic,
-            target_heads=config.target_heads,
-            learning_rate=config.critic_lr,
-            max_grad_norm=config.max_grad_norm,
-            tau=config.tau,
-            target_range=config.target_range,
-            acceleration=self._acceleration,
-        )
+        self.critics = CriticStep(encoder, critic, config, self._acceleration)
 
     @property
     def frame_encoder(self) -> FrameEncoder | None:

@@ -137,16 +137,7 @@ class DsrlSac:
             target_entropy=config.target_entropy * size,
             acceleration=self._acceleration,
         )
-        self.critics = CriticStep(
-            encoder,
-            critic,
-            target_heads=config.target_heads,
-            learning_rate=config.critic_lr,
-            max_grad_norm=config.max_grad_norm,
-            tau=config.tau,
-            target_range=config.target_range,
-            acceleration=self._acceleration,
-        )
+        self.critics = CriticStep(encoder, critic, config, self._acceleration)
 
     @property
     def frame_encoder(self) -> FrameEncoder | None:

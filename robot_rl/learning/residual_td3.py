@@ -136,16 +136,7 @@ class ResidualTd3:
         self._actor_adam = GuardedAdam(
             self.actor.mlp.parameters(), config.actor_lr, config.max_grad_norm
         )
-        self.critics = CriticStep(
-            encoder,
-            critic,
-            target_heads=config.target_heads,
-            learning_rate=config.critic_lr,
-            max_grad_norm=config.max_grad_norm,
-            tau=config.tau,
-            target_range=config.target_range,
-            acceleration=self._acceleration,
-        )
+        self.critics = CriticStep(encoder, critic, config, self._acceleration)
         self._dormancy = DormancyMonitor(("actor", "critic"))
         self._compiled_loss = self._acceleration.compiled(self._loss)
 

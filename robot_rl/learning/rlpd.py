@@ -127,16 +127,7 @@ class Rlpd:
         self._temperature_adam = GuardedAdam(
             [self.temperature_weight], config.temperature_lr, config.max_grad_norm
         )
-        self.critics = CriticStep(
-            encoder,
-            critic,
-            target_heads=config.target_heads,
-            learning_rate=config.critic_lr,
-            max_grad_norm=config.max_grad_norm,
-            tau=config.tau,
-            target_range=config.target_range,
-            acceleration=self._acceleration,
-        )
+        self.critics = CriticStep(encoder, critic, config, self._acceleration)
         self.grasp = _grasp_critic(config, base, grasp)
         self._dormancy = DormancyMonitor(("actor", "critic"))
         self._compiled_loss = self._acceleration.compiled(self._loss)
