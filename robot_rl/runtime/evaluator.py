@@ -96,6 +96,6 @@ class NeverWorse:
             improved_success=success,
             episodes=len(self._seeds),
             lower_bound=bound,
-            deployed="residual" if self.deployed.version else "base",
+            deployed="improved" if self.deployed.version else "base",
             deployed_version=self.deployed.version,
         )

@@ -98,7 +98,7 @@ class Evaluated:
     Args:
         base_success, improved_success: rates in [0, 1] over `episodes` each.
         lower_bound: of the difference improved - base, in [-1, 1].
-        deployed: "base" or "residual"; `deployed_version`: of the residual, 0 for the base.
+        deployed: "base" or "improved"; `deployed_version`: of the weights on it, 0 for the base.
     """
 
     env_steps_total: int

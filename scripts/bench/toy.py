@@ -7,7 +7,8 @@ helping. There is no base policy. Parts:
 - demonstrations: RLPD with 20, and the same learner with none;
 - person: RLPD with few demonstrations, with and without a person who corrects;
 - objections: no task reward at all (RLIF); a person who judges, one who steps in at random as
-  often, and nobody.
+  often, and nobody. Even without anybody the learner is told something: success ends an episode,
+  and then nothing bad can follow.
 """
 
 from __future__ import annotations

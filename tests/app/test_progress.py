@@ -24,7 +24,7 @@ EVALUATED = Evaluated(
     improved_success=0.95,
     episodes=40,
     lower_bound=0.118,
-    deployed="residual",
+    deployed="improved",
     deployed_version=3,
 )
 
@@ -87,7 +87,7 @@ def test_a_new_phase_starts_its_figures_anew_but_keeps_the_deployed_policy():
     assert math.isnan(status.success)
     assert status.figures() == [
         ("env steps", "700"),
-        ("deployed", "residual v3 (gain over base at least +12 points)"),
+        ("deployed", "improved v3 (gain over base at least +12 points)"),
     ]
 
 
@@ -111,7 +111,7 @@ def test_the_live_display_shows_every_figure():
         "10 % of steps",
         "12,345",
         "87/s",
-        "residual v3",
+        "improved v3",
         "gate events",
         "1 min 30 s",
         "ended after 30 s",

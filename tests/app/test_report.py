@@ -101,7 +101,7 @@ EVALUATION = ReportEvaluation(base=trials(14), improved=trials(20, steps=80))
 EVENTS: list[Event] = [
     *[episode(k, success=k > 4, human_steps=25 if k < 10 else 0) for k in range(30)],
     evaluated(500, "base", 0),
-    evaluated(1500, "residual", 4),
+    evaluated(1500, "improved", 4),
     LearnerMetrics(
         env_steps_total=500,
         updates_total=2000,
@@ -167,7 +167,7 @@ def test_the_headline_says_from_where_to_where_in_how_long(full: tuple[str, Page
     # 14 -> 20 of 20: bound 0.272727 - 1.644854 * 0.114665 = 0.084 (see the statistics tests)
     assert "+30 points of success over 20 matched starts" in page.text
     assert "at least 8 points" in page.text
-    assert "Deployed at the end: residual v4." in page.text
+    assert "Deployed at the end: improved v4." in page.text
 
 
 def test_the_table_compares_success_time_and_force(full: tuple[str, Page]):
@@ -242,8 +242,8 @@ def test_deployed_versions_are_marked_only_where_they_change():
         [
             evaluated(100, "base", 0),
             evaluated(200, "base", 0),
-            evaluated(300, "residual", 1),
-            evaluated(400, "residual", 1),
+            evaluated(300, "improved", 1),
+            evaluated(400, "improved", 1),
             evaluated(500, "base", 0),
         ]
     )

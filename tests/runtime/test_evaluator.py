@@ -48,7 +48,7 @@ def test_a_candidate_that_is_surely_better_is_deployed(judged):
     assert verdict.lower_bound == pytest.approx(0.570863, abs=1e-5)
     assert (verdict.base_success, verdict.improved_success) == (0.0, 1.0)
     assert (verdict.episodes, verdict.env_steps_total) == (10, 500)
-    assert (verdict.deployed, verdict.deployed_version) == ("residual", 3)
+    assert (verdict.deployed, verdict.deployed_version) == ("improved", 3)
     assert (judge.deployed.version, judge.deployed.success) == (3, 1.0)
 
 
@@ -111,7 +111,7 @@ def test_what_was_deployed_before_a_resume_must_be_beaten_too(judged):
 
 def test_more_confidence_asks_for_more_wins(judged):
     policy_wins = set(SEEDS[:5])
-    for confidence, deployed in ((0.9, "residual"), (0.999, "base")):
+    for confidence, deployed in ((0.9, "improved"), (0.999, "base")):
         judge, policy, _ = judged(confidence=confidence)
         policy.winning = policy_wins
         # 5 of 10: won 6/12, lost 1/12, difference 5/12 = 2.25 of its standard deviations

@@ -51,7 +51,7 @@ ONE_OF_EACH: list[Event] = [
         improved_success=0.9,
         episodes=20,
         lower_bound=0.05,
-        deployed="residual",
+        deployed="improved",
         deployed_version=2,
     ),
     GateEvent(reason="WORKSPACE"),

@@ -41,7 +41,7 @@ JUDGED = Evaluated(
     improved_success=0.75,
     episodes=8,
     lower_bound=0.125,
-    deployed="residual",
+    deployed="improved",
     deployed_version=3,
 )
 

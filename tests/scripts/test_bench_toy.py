@@ -81,6 +81,7 @@ def test_nobody_steps_in_where_nobody_watches_and_the_random_one_as_often_as_the
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.sim
 def test_demonstrations_are_what_the_quick_form_learns_from(tmp_path):
     file = tmp_path / "toy.json"
