@@ -36,7 +36,8 @@ class ScheduleConfig(Config):
         batches_per_cycle: critic updates per actor update.
         batch_size, n_step, gamma: of the sampled windows.
         offline_share: part of each batch that comes from demonstrations and corrections.
-        use_demonstrations: whether the learner learns from them; from corrections it always does.
+        use_demonstrations: whether the learner learns from them; from corrections it does anyway.
+            One whose data must have a latent (`SamplingNeeds.demonstrations`) takes neither.
         capacity: steps that each of the two buffers holds.
         augmentation: changes images at random before the learner sees them; None leaves them.
         features: keeps what the frozen part of the learner's vision makes of images, shifted at
