@@ -24,7 +24,7 @@ import tyro
 from hand_fused import HandFused
 from replay_data import CAMERAS, STATE, Shape, transitions
 from report import Claim, Row, at_least, at_most, measured, publish, skipped
-from sac_peers import INSTALL, LerobotSac, SacPeer, Sb3Sac, Seen, Sizes
+from sac_peers import INSTALL, LerobotSac, SacPeer, Sb3Sac, Seen, Sizes, peer_step
 from timing import seconds
 
 from robot_rl.core.spec import ActionSpec, ObservationSpec
@@ -174,15 +174,7 @@ def fused(sizes: Sizes, steps: int) -> Update:
 def filled(peer: SacPeer, sizes: Sizes, steps: int) -> Update:
     """A peer's learner with full buffers."""
     for i, step in enumerate(islice(transitions(_shape(sizes)), steps)):
-        peer.add(
-            seen(step.observation),
-            step.action,
-            step.reward,
-            seen(step.next_observation),
-            terminated=step.terminated,
-            truncated=step.truncated,
-            demonstration=i % 2 == 0,
-        )
+        peer.add(peer_step(step, seen, demonstration=i % 2 == 0))
     return peer.update
 
 

@@ -11,11 +11,12 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from ablation import Trial
 from report import Row
-from sac_peers import LerobotSac, SacPeer, Sb3Sac, Seen, Sizes
+from sac_peers import LerobotSac, SacPeer, Sb3Sac, Seen, Sizes, Step, peer_step
 
 from robot_rl.app.run_config import JUDGING_SEEDS, SEEDS_PER_RUN
 from robot_rl.app.run_folder import RunFolder
@@ -135,12 +136,14 @@ class _Course:
             result = env.step(action)
             after = _seen(self._look, result.observation)
             self._peer.add(
-                seen,
-                action,
-                result.reward,
-                after,
-                terminated=result.terminated,
-                truncated=result.truncated,
+                Step(
+                    seen=seen,
+                    action=action,
+                    reward=result.reward,
+                    after=after,
+                    terminated=result.terminated,
+                    truncated=result.truncated,
+                )
             )
             for _ in range(self._budget.updates_per_step if before + length > 100 else 0):
                 self._peer.update()
@@ -164,15 +167,7 @@ class _Course:
 
     def _preload(self, demo: Episode) -> None:
         for step in demo.transitions():
-            self._peer.add(
-                _seen(self._look, step.observation),
-                step.action,
-                step.reward,
-                _seen(self._look, step.next_observation),
-                terminated=step.terminated,
-                truncated=step.truncated,
-                demonstration=True,
-            )
+            self._peer.add(peer_step(step, partial(_seen, self._look), demonstration=True))
 
 
 def _seen(look: Look, observation: Observation) -> Seen:

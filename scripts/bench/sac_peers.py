@@ -8,7 +8,7 @@ weights, which cost as much time as trained ones.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from robot_rl.core.types import Image, Vector
+from robot_rl.core.types import Image, Observation, Transition, Vector
 
 STATE = "observation.state"
 INSTALL = "not installed: .venv/bin/pip install -c constraints.txt -e '.[peers]'"
@@ -56,20 +56,44 @@ class Sizes:
     capacity: int = 20_000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A step as peers take it.
+
+    Args:
+        seen, after: before and after it.
+        action: float32[d] in [-1, 1].
+        demonstration: whether a person showed it.
+    """
+
+    seen: Seen
+    action: Vector
+    reward: float
+    after: Seen
+    terminated: bool
+    truncated: bool
+    demonstration: bool = False
+
+
+def peer_step(
+    step: Transition, see: Callable[[Observation], Seen], *, demonstration: bool
+) -> Step:
+    """A recorded step as peers take it, through the eyes of `see`."""
+    return Step(
+        seen=see(step.observation),
+        action=step.action,
+        reward=step.reward,
+        after=see(step.next_observation),
+        terminated=step.terminated,
+        truncated=step.truncated,
+        demonstration=demonstration,
+    )
+
+
 class SacPeer(Protocol):
     """A peer under measurement."""
 
-    def add(
-        self,
-        seen: Seen,
-        action: Vector,
-        reward: float,
-        after: Seen,
-        *,
-        terminated: bool,
-        truncated: bool,
-        demonstration: bool = False,
-    ) -> None:
+    def add(self, step: Step) -> None:
         """Store one step."""
         ...
 
@@ -136,26 +160,16 @@ class LerobotSac:
         mixer = OnlineOfflineMixer(self._online, self._offline, online_ratio=0.5)
         self._batches: Iterator[Any] = (mixer.sample(sizes.batch) for _ in count())
 
-    def add(
-        self,
-        seen: Seen,
-        action: Vector,
-        reward: float,
-        after: Seen,
-        *,
-        terminated: bool,
-        truncated: bool,
-        demonstration: bool = False,
-    ) -> None:
+    def add(self, step: Step) -> None:
         """Store one step; a time-out is stored as no end, as its learner does."""
-        buffer = self._offline if demonstration else self._online
+        buffer = self._offline if step.demonstration else self._online
         buffer.add(
-            state=self._tensors(seen),
-            action=torch.from_numpy(action)[None],
-            reward=reward,
-            next_state=self._tensors(after),
-            done=terminated,
-            truncated=truncated,
+            state=self._tensors(step.seen),
+            action=torch.from_numpy(step.action)[None],
+            reward=step.reward,
+            next_state=self._tensors(step.after),
+            done=step.terminated,
+            truncated=step.truncated,
         )
 
     def update(self) -> None:
@@ -203,25 +217,15 @@ class Sb3Sac:
         )
         self._model.set_logger(configure(None, []))
 
-    def add(
-        self,
-        seen: Seen,
-        action: Vector,
-        reward: float,
-        after: Seen,
-        *,
-        terminated: bool,
-        truncated: bool,
-        demonstration: bool = False,
-    ) -> None:
+    def add(self, step: Step) -> None:
         """Store one step; there is one buffer for demonstrations and all else."""
         self._model.replay_buffer.add(
-            seen.state[None],
-            after.state[None],
-            action[None],
-            np.array([reward]),
-            np.array([terminated or truncated]),
-            [{"TimeLimit.truncated": truncated and not terminated}],
+            step.seen.state[None],
+            step.after.state[None],
+            step.action[None],
+            np.array([step.reward]),
+            np.array([step.terminated or step.truncated]),
+            [{"TimeLimit.truncated": step.truncated and not step.terminated}],
         )
 
     def update(self) -> None:
