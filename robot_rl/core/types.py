@@ -31,6 +31,8 @@ class Source(IntEnum):
     DEMO = 2
     RESET = 3
     HOLD = 4
+    REPLAY = 5
+    CALIBRATION = 6
 
 
 class Outcome(IntEnum):
@@ -51,7 +53,11 @@ class GateState(IntEnum):
 
 
 class GateReason(IntEnum):
-    """Why the gate changed, refused or held an action. Recorded with every step."""
+    """Why the gate changed, refused or held an action. Recorded with every step.
+
+    What each means, and what follows, is in `robot_rl/control/README.md`. Numbers are in recordings
+    and never change their meaning.
+    """
 
     PASSED = 0
     SHAPE = 1
@@ -66,6 +72,16 @@ class GateReason(IntEnum):
     JOINT_LIMIT = 10
     FORCE = 11
     OBSERVATION_NON_FINITE = 12
+    LEASE = 13
+    MODE = 14
+    SEQUENCE = 15
+    JERK = 16
+    SINGULARITY = 17
+    COLLISION = 18
+    RESUMING = 19
+    FROZEN = 20
+    OVERRUN = 21
+    PEER_LOST = 22
 
     @property
     def refuses(self) -> bool:
@@ -81,6 +97,13 @@ _REFUSALS = frozenset(
         GateReason.STALE_OBSERVATION,
         GateReason.NOT_RUNNING,
         GateReason.OBSERVATION_NON_FINITE,
+        GateReason.LEASE,
+        GateReason.MODE,
+        GateReason.SEQUENCE,
+        GateReason.RESUMING,
+        GateReason.FROZEN,
+        GateReason.OVERRUN,
+        GateReason.PEER_LOST,
     }
 )
 
@@ -124,6 +147,39 @@ class ActionChunk:
                 f"action chunk: got {self.values.dtype}{list(self.values.shape)}, "
                 "expected float32[h >= 1, d]"
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Permission to command the arm, given by the gate. Giving a new one ends the one before.
+
+    Args:
+        epoch: grows with every lease; commands that carry another are refused.
+        sources: who may command under it.
+    """
+
+    epoch: int
+    sources: frozenset[Source]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """What asks the gate for motion.
+
+    Args:
+        action: float32[d], normalised.
+        issued_ns: when it was decided, by the gate's clock.
+        source: who decided it.
+        epoch: of the lease under which it was issued.
+        sequence: grows with every command of a lease, so that none is obeyed twice or out of
+            order.
+    """
+
+    action: Vector
+    issued_ns: int
+    source: Source
+    epoch: int
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

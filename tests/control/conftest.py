@@ -27,14 +27,22 @@ def build_limits(joints: int = 1, **tighter: object) -> SafetyLimits:
         "joint_upper_rad": (FAR,) * joints,
         "max_joint_velocity_rad_s": (FAR,) * joints,
         "max_joint_acceleration_rad_s2": (FAR,) * joints,
+        "max_joint_jerk_rad_s3": (FAR,) * joints,
         "max_tcp_speed_m_s": FAR,
         "max_tcp_angular_speed_rad_s": FAR,
         "max_tcp_acceleration_m_s2": FAR,
         "max_tcp_angular_acceleration_rad_s2": FAR,
+        "max_tcp_jerk_m_s3": FAR,
+        "max_tcp_angular_jerk_rad_s3": FAR,
+        "slow_at_condition": FAR,
+        "hold_at_condition": 2 * FAR,
+        "min_distance_m": 0.0,
         "max_force_n": FAR,
         "max_torque_n_m": FAR,
         "max_observation_age_s": FAR,
         "max_command_age_s": FAR,
+        "max_late_ticks": 9,
+        "fresh_samples_to_resume": 1,
     }
     return SafetyLimits.model_validate(loose | tighter)
 

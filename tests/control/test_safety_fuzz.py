@@ -20,14 +20,22 @@ LIMITS = {
     "joint_upper_rad": (2.8, 1.7, 2.8, -0.1, 2.8, 3.7, 2.8),
     "max_joint_velocity_rad_s": (1.0,) * 7,
     "max_joint_acceleration_rad_s2": (4.0,) * 7,
+    "max_joint_jerk_rad_s3": (1e3,) * 7,
     "max_tcp_speed_m_s": 0.5,
     "max_tcp_angular_speed_rad_s": 2.0,
     "max_tcp_acceleration_m_s2": 2.0,
     "max_tcp_angular_acceleration_rad_s2": 9.0,
+    "max_tcp_jerk_m_s3": 1e3,
+    "max_tcp_angular_jerk_rad_s3": 1e3,
+    "slow_at_condition": 17.0,
+    "hold_at_condition": 30.0,
+    "min_distance_m": 0.0,
     "max_force_n": 30.0,
     "max_torque_n_m": 5.0,
     "max_observation_age_s": 0.2,
     "max_command_age_s": 0.1,
+    "max_late_ticks": 3,
+    "fresh_samples_to_resume": 1,
 }
 BRAKED = {GateReason.WORKSPACE, GateReason.JOINT_LIMIT, GateReason.FORCE}
 READY = np.array([0.1, -0.8, 0.2, -2.3, -0.1, 1.6, 0.7])

@@ -56,14 +56,22 @@ LIMITS: dict[str, Any] = {
     "joint_upper_rad": (9.0,) * 2,
     "max_joint_velocity_rad_s": (9.0,) * 2,
     "max_joint_acceleration_rad_s2": (999.0,) * 2,
+    "max_joint_jerk_rad_s3": (99999.0,) * 2,
     "max_tcp_speed_m_s": 9.0,
     "max_tcp_angular_speed_rad_s": 99.0,
     "max_tcp_acceleration_m_s2": 999.0,
     "max_tcp_angular_acceleration_rad_s2": 999.0,
+    "max_tcp_jerk_m_s3": 99999.0,
+    "max_tcp_angular_jerk_rad_s3": 99999.0,
+    "slow_at_condition": 1e6,
+    "hold_at_condition": 1e7,
+    "min_distance_m": 0.0,
     "max_force_n": 30.0,
     "max_torque_n_m": 5.0,
     "max_observation_age_s": 0.15,
     "max_command_age_s": 0.05,
+    "max_late_ticks": 9,
+    "fresh_samples_to_resume": 1,
 }
 
 
