@@ -55,8 +55,8 @@ class GateState(IntEnum):
 class GateReason(IntEnum):
     """Why the gate changed, refused or held an action. Recorded with every step.
 
-    What each means, and what follows, is in `robot_rl/control/README.md`. Numbers are in recordings
-    and never change their meaning.
+    What each means, and what follows, is in `robot_rl/control/README.md`. The numbers are in
+    recordings and never change their meaning.
     """
 
     PASSED = 0
