@@ -23,13 +23,12 @@ class Encoded:
     """Features float32[b, m] of a batch.
 
     Args:
-        now: of its observations; the critics' loss goes back through them into the encoder.
-        next: of its next observations, by the live encoder, without gradient.
-        next_target: likewise, by the target encoder.
+        now: of its observations, by the live encoder; the critics' loss goes back through them
+            into it.
+        next_target: of its next observations, by the target encoder, without gradient.
     """
 
     now: Tensor
-    next: Tensor
     next_target: Tensor
 
 
@@ -65,8 +64,11 @@ class CriticSettings(Protocol):
 class CriticStep:
     """An encoder and an ensemble of critics, with their target copies.
 
-    RLPD, Ball et al. 2023, arXiv 2302.02948. The critics' loss alone trains the encoder; an
-    actor gets its features detached.
+    RLPD, Ball et al. 2023, arXiv 2302.02948. The critics' loss alone trains the encoder. A cycle
+    goes through an encoder once for each observation: an actor learns from the features that the
+    critics' step was made with, detached, as in DrQ-v2 (Yarats et al. 2021, arXiv 2107.09645),
+    and chooses the next action from those that the target critics judge it by. That these are
+    the target encoder's, a little behind the ones it learned from, spares a third pass.
 
     Args:
         encoder: `(packed, images) -> features`; it may have nothing to train.
@@ -87,7 +89,6 @@ class CriticStep:
         self.target_encoder = deepcopy(encoder).requires_grad_(False)
         self.target = deepcopy(critic).requires_grad_(False)
         learned = [p for p in encoder.parameters() if p.requires_grad]
-        self._learns_features = bool(learned)
         self.adam = GuardedAdam(
             [*learned, *critic.parameters()], settings.critic_lr, settings.max_grad_norm
         )
@@ -102,15 +103,12 @@ class CriticStep:
         self._compiled_lowest = acceleration.compiled(self._lowest)
 
     def encode(self, batch: Batch) -> Encoded:
-        """Return the features of a batch; encoders without parameters run once on each side."""
+        """Return the features of a batch."""
         with self._precision():
             now = self.encoder(batch.observation, batch.images)
             with torch.no_grad():
-                target = self.target_encoder(batch.next_observation, batch.next_images)
-                live = target
-                if self._learns_features:
-                    live = self.encoder(batch.next_observation, batch.next_images)
-        return Encoded(now=now.float(), next=live.float(), next_target=target.float())
+                after = self.target_encoder(batch.next_observation, batch.next_images)
+        return Encoded(now=now.float(), next_target=after.float())
 
     @torch.no_grad()
     def td_target(

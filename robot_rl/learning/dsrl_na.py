@@ -96,7 +96,8 @@ class DsrlNa:
     It needs no noise in the data, so demonstrations and corrections are learned from too. A
     window that was cut short without termination has fewer actions than a chunk: it has no
     weight. A second critic is regressed on `Q_W(o, w) <- Q_A(o, base(o, w))`, w ~ N(0, I), and
-    the actor maximises that one. Q_A and Q_W share an encoder, which the loss of Q_A trains.
+    the actor maximises that one. Q_A and Q_W share an encoder, which the loss of Q_A trains; w' is
+    drawn from the target encoder's features, see `CriticStep`.
 
     A cycle plans `b (batches + distill_steps)` chunks, so its cost is that of the base: one with
     a one-step sampler is as many times cheaper as it saves network calls. The base plans on the
@@ -227,7 +228,7 @@ class DsrlNa:
     def _critic_step(self, batch: Batch) -> tuple[dict[str, float], Tensor]:
         """Return metrics of Q_A, and the features for the others, detached."""
         seen = self.critics.encode(batch)
-        latent, _ = self._latents.sample(seen.next, self._generator)
+        latent, _ = self._latents.sample(seen.next_target, self._generator)
         metrics = self.critics.step(
             seen,
             replace(batch, action=batch.actions.flatten(1)),

@@ -86,7 +86,8 @@ class DsrlSac:
 
     Where a person takes over, the window ends with the last step that the chunk decided, and
     bootstraps from there. Steps that a person drove were no noise's doing: they have no weight.
-    Demonstrations have no noise; `needs` says so.
+    Demonstrations have no noise; `needs` says so. w' is drawn from the target encoder's features,
+    see `CriticStep`.
 
     Metrics: `critic_loss`; `q_mean`, `q_max` over heads and rows, of the noise in the data;
     `q_policy` mean over heads and rows, of the actor's noise; `td_error_online` mean absolute;
@@ -184,7 +185,7 @@ class DsrlSac:
     def _critic_step(self, batch: Batch) -> tuple[dict[str, float], Tensor]:
         """Return metrics, and the features for the actor, detached."""
         seen = self.critics.encode(batch)
-        next_latent, log_prob = self._latents.sample(seen.next, self._generator)
+        next_latent, log_prob = self._latents.sample(seen.next_target, self._generator)
         temperature = self._latents.temperature.detach()
         bonus = -temperature * log_prob if self._config.entropy_backup else 0.0
         metrics = self.critics.step(

@@ -117,7 +117,7 @@ class GraspCritic:
     @torch.no_grad()
     def td_target(self, seen: Encoded, batch: Batch, toggled: Tensor) -> Tensor:
         """Return y float32[b]: the live network chooses what the target network values."""
-        best = self.live(seen.next).argmax(-1, keepdim=True)
+        best = self.live(seen.next_target).argmax(-1, keepdim=True)
         value = self.target(seen.next_target).gather(-1, best).squeeze(-1)
         y = batch.reward + self._config.penalty * toggled + batch.discount * value
         return y if self._ceiling is None else y.clamp(max=self._ceiling)

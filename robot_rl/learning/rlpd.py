@@ -71,9 +71,10 @@ class RlpdConfig(Config):
 class Rlpd:
     """RLPD (Ball et al. 2023, arXiv 2302.02948) in the form of HIL-SERL (arXiv 2410.21845).
 
-    Temperature is `softplus(w)`, steered towards an entropy of -d / 2. With a grasp critic, actor
-    and critics have to do with the other d elements alone, see `GraspCritic`, and the metrics are
-    joined by its own.
+    Temperature is `softplus(w)`, steered towards an entropy of -d / 2. Next actions are drawn from
+    the target encoder's features, see `CriticStep`. With a grasp critic, actor and critics have
+    to do with the other d elements alone, see `GraspCritic`, and the metrics are joined by its
+    own.
 
     Metrics: `critic_loss`; `q_mean`, `q_max` over heads and rows, of the actions in the data;
     `q_policy` mean over heads and rows, of the actor's actions; `td_error_online`,
@@ -195,7 +196,7 @@ class Rlpd:
         """Return metrics, and the features for the actor, detached."""
         seen = self.critics.encode(batch)
         with torch.no_grad(), self._acceleration.precision():
-            next_action, log_prob = self.actor.sample(seen.next, self._generator)
+            next_action, log_prob = self.actor.sample(seen.next_target, self._generator)
             bonus = -self._temperature() * log_prob if self._config.entropy_backup else 0.0
         driven = without_gripper(batch) if self.grasp else batch
         metrics = self.critics.step(seen, driven, next_action, self._generator, bonus)

@@ -66,7 +66,7 @@ def make_critic(ceiling=None, **changes) -> GraspCritic:
 
 def encoded(rows: int) -> Encoded:
     features = torch.zeros(rows, 3)
-    return Encoded(now=features, next=features, next_target=features)
+    return Encoded(now=features, next_target=features)
 
 
 def with_column(columns: torch.Tensor, values) -> torch.Tensor:

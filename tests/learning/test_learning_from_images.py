@@ -76,16 +76,36 @@ def test_the_target_encoder_follows_by_tau_and_makes_the_targets(build, make_see
     learner = build()
     for seed in range(3):
         learner.update([make_seen(seed)])
-    seen = learner.critics.encode(make_seen(7))
-    assert not torch.equal(seen.next, seen.next_target)
-    assert not seen.next.requires_grad
-    assert not seen.next_target.requires_grad
     name = "proprioception.linear.weight"
     before = learner.state_dict()[f"critics.target_encoder.{name}"]
     learner.update([make_seen(3)], train_actor=False)
     state = learner.state_dict()
     expected = 0.995 * before + 0.005 * state[f"critics.encoder.{name}"]
     torch.testing.assert_close(state[f"critics.target_encoder.{name}"], expected)
+
+
+def test_next_observations_are_seen_by_the_target_encoder_alone(build, make_seen):
+    learner, batch = build(), make_seen(7)
+    for seed in range(3):
+        learner.update([make_seen(seed)])
+    critics = learner.critics
+    seen = critics.encode(batch)
+    with torch.no_grad():
+        target = critics.target_encoder(batch.next_observation, batch.next_images)
+        live = critics.encoder(batch.next_observation, batch.next_images)
+    assert torch.equal(seen.next_target, target)
+    assert not torch.equal(seen.next_target, live)
+    assert not seen.next_target.requires_grad
+    assert seen.now.requires_grad
+
+
+def test_a_cycle_looks_at_each_observation_once(build, make_seen):
+    learner, looks = build(), []
+    for name in ("encoder", "target_encoder"):
+        encoder = getattr(learner.critics, name)
+        encoder.register_forward_hook(lambda *_, name=name: looks.append(name))
+    learner.update([make_seen()])
+    assert sorted(looks) == ["encoder", "target_encoder"]
 
 
 def test_resume_is_bit_identical_with_dropout(build, make_seen):

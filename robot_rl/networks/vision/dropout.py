@@ -46,5 +46,7 @@ class CountedDropout(nn.Module):
         self.drawn[1] += 1
         words = torch.empty(x.numel() // 8 + 1, dtype=torch.int64)
         words.random_(torch.iinfo(torch.int64).min, None, generator=self._generator)
-        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= round(256 * self.p)
-        return x * (kept / (1.0 - self.p))
+        drawn = words.view(torch.uint8)[: x.numel()].view(x.shape)
+        # Compared as floats and in place: from truth values they are made several times slower.
+        kept = drawn.to(x.device, torch.float32).ge_(round(256 * self.p))
+        return x * kept.mul_(1.0 / (1.0 - self.p))
