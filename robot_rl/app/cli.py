@@ -114,6 +114,10 @@ def _folder(arguments: Arguments) -> RunFolder:
     if not arguments.config:
         raise ConfigError("name a run's YAML file, e.g. configs/runs/peg_insert.yaml, or --resume")
     path, *overrides = arguments.config
+    if any(override.startswith("cell.limits.") for override in overrides):
+        raise ConfigError(
+            "limits belong to the cell's file; a run tightens them by limits.<name>=<value>"
+        )
     return RunFolder.create(arguments.runs, load(path, RunConfig, overrides))
 
 

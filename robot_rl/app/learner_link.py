@@ -11,6 +11,7 @@ from robot_rl.app.improved import check_base
 from robot_rl.app.run_context import RunContext
 from robot_rl.app.run_folder import RunFolder
 from robot_rl.app.station import Station
+from robot_rl.control.chunk_player import ChunkPlayer
 from robot_rl.core.spec import TaskSpec
 from robot_rl.data.store.episode_reader import EpisodeReader
 from robot_rl.policies.chunk_policy import ChunkPolicy
@@ -32,8 +33,13 @@ def open_link(run: RunContext, base: ChunkPolicy) -> Iterator[LearnerLink]:
     if run.config.learner_process:
         arguments = json.dumps({"folder": str(run.folder.path)})
         factory = f"{worker_from_folder.__module__}:{worker_from_folder.__name__}"
-        lag = run.config.learner_lag_updates
-        link = ProcessLink(factory, arguments, max_lag_updates=lag)
+        link = ProcessLink(
+            factory,
+            arguments,
+            max_lag_updates=run.config.learner_lag_updates,
+            finish_s=run.config.act_without_learner_s,
+            silence_s=run.config.learner_timeout_s,
+        )
     else:
         link = InlineLink(build_worker(run.folder, run.task, run.station, base))
     try:
@@ -61,9 +67,9 @@ def build_worker(
         FingerprintError: if the checkpoint or an episode belongs to another base policy.
     """
     config = folder.config
-    player = station.agent(base).base
+    player = ChunkPlayer(base, base.config.execute)
     demos = EpisodeReader(folder.demos, station.recording)
-    good = [relabel_base(e, player) for e in demos if player and succeeded(e)]
+    good = [relabel_base(e, player) for e in demos if succeeded(e)]
     learner = config.learner.build(base, config.seed)
     reward = config.reward.build()
     worker = LearnerWorker(learner, task, config.schedule, good, config.seed, reward)

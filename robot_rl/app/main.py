@@ -24,6 +24,8 @@ COMMANDS = {
     "improve": (RUN, "improve it on the robot"),
     "evaluate": (RUN, "compare base and improved policy from matched starts"),
     "data": ("robot_rl.app.data.command:main", "look at, repair, label and exchange episodes"),
+    "gate": ("robot_rl.runtime.gate.process:main", "guard a cell's arm in a process of its own"),
+    "driver": ("robot_rl.runtime.gate.driver.process:main", "hold a robot for the gate"),
 }
 """What follows `robot-rl`: import path, and a line of help."""
 
@@ -45,8 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         Console(soft_wrap=True).print(help_text(), markup=False, highlight=False)
         return 0
-    if words[0] == "data":
-        return _load(COMMANDS["data"][0])(words[1:])
+    if words[0] in ("data", "gate", "driver"):
+        return _load(COMMANDS[words[0]][0])(words[1:])
     # Options may stand before the verb: then it is for the run's own parser to find it.
     if words[0] not in COMMANDS and not words[0].startswith("-"):
         text = f"robot-rl: unknown command {words[0]!r}{did_you_mean(words[0], COMMANDS)}"

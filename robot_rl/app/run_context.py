@@ -123,7 +123,7 @@ class RunContext:
             config_hash=self._config_hash,
             code_version=self._code_version,
             created_unix_s=time.time(),
-            limits=self.config.cell.limits.model_dump(mode="json"),
+            limits=self.config.limits_in_force.to_json(),
         )
 
     @cached_property

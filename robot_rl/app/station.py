@@ -6,15 +6,21 @@ from dataclasses import dataclass
 
 from robot_rl.app.run_config import CellConfig, RunConfig
 from robot_rl.config.model import Buildable
-from robot_rl.control.arbiter import Arbiter
-from robot_rl.control.chunk_player import ChunkPlayer
+from robot_rl.control.arbiter import Arbiter, HandOver
+from robot_rl.control.chunk_player import ChunkPlayer, Player
+from robot_rl.control.chunking.async_player import AsyncChunkPlayer, ChunkingConfig
+from robot_rl.control.chunking.planner import Unguided
+from robot_rl.control.chunking.thread_planner import ThreadPlanner
 from robot_rl.control.safety import SafetyGate
 from robot_rl.core.protocol import Bench, OnlinePolicy, Operator
 from robot_rl.core.recording import RecordingSpec
 from robot_rl.core.types import Source
 from robot_rl.envs.robot_env import RobotEnv
 from robot_rl.policies.chunk_policy import ChunkPolicy
+from robot_rl.policies.realtime import RealtimePolicy
 from robot_rl.runtime.rollout import Agent, Rollout
+
+_AT_ONCE = HandOver(release_s=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,26 +28,39 @@ class Station:
     """What episodes run on.
 
     Args:
-        release_s: how long after a person lets go the policy drives again.
+        hand_over: what follows when a person lets go, or cannot be heard any more.
+        chunking: how chunks are played while the next one is planned; without it the loop waits
+            for each plan, which is for benches whose clock waits too.
     """
 
     bench: Bench
     gate: SafetyGate
     env: RobotEnv
-    release_s: float
+    hand_over: HandOver
+    chunking: ChunkingConfig | None = None
 
     @classmethod
-    def open(cls, cell: CellConfig, task: Buildable, release_s: float = 0.0) -> Station:
+    def open(
+        cls,
+        cell: CellConfig,
+        task: Buildable,
+        hand_over: HandOver = _AT_ONCE,
+        chunking: ChunkingConfig | None = None,
+    ) -> Station:
         """Connect a cell for a task, everything behind the cell's one gate."""
         bench: Bench = cell.bench.build(task)
         chain = cell.chain.build() if cell.chain else None
-        gate = SafetyGate(cell.limits, bench.task.action, bench.clock, chain)
-        return cls(bench=bench, gate=gate, env=RobotEnv(bench, gate), release_s=release_s)
+        collision = cell.collision.build(chain) if cell.collision and chain else None
+        gate = SafetyGate(cell.limits, bench.task.action, bench.clock, chain, collision)
+        seen, period_s = bench.task.observation, bench.task.action.period_s
+        monitor = cell.streams.build(seen, period_s) if cell.streams else None
+        env = RobotEnv(bench, gate, monitor)
+        return cls(bench=bench, gate=gate, env=env, hand_over=hand_over, chunking=chunking)
 
     @classmethod
     def of_run(cls, config: RunConfig) -> Station:
-        """Connect the run's cell for the run's task."""
-        return cls.open(config.cell, config.task, config.release_s)
+        """Connect the run's cell, under the limits in force, for the run's task."""
+        return cls.open(config.cell_in_force, config.task, config.hand_over, config.chunking)
 
     @property
     def recording(self) -> RecordingSpec:
@@ -50,8 +69,21 @@ class Station:
 
     def agent(self, base: ChunkPolicy | None = None, online: OnlinePolicy | None = None) -> Agent:
         """An agent of a base policy, an online policy, or both, with a queue of its own."""
-        player = ChunkPlayer(base, base.config.execute) if base else None
+        player = self.player(base) if base else None
         return Agent(base=player, online=online, size=self.bench.task.action.size)
+
+    def player(self, base: ChunkPolicy) -> Player:
+        """What plays the base policy's chunks.
+
+        Raises:
+            ConfigError: if its sampler cannot do what the chunking asks for.
+        """
+        chunking, execute = self.chunking, base.config.execute
+        if chunking is None:
+            return ChunkPlayer(base, execute)
+        realtime = chunking.mode == "realtime"
+        policy = RealtimePolicy(base, chunking.max_guidance_weight) if realtime else Unguided(base)
+        return AsyncChunkPlayer(ThreadPlanner(policy), self.bench.clock, chunking, execute=execute)
 
     def rollout(
         self,
@@ -62,9 +94,12 @@ class Station:
         explore: bool = False,
     ) -> Rollout:
         """A rollout of the agent, with nobody or with a person who can take over."""
-        action = self.bench.task.action
-        gripper = action.names[-1] == "gripper"
-        arbiter = Arbiter(action.period_s, release_s=self.release_s, gripper=gripper)
+        arbiter = Arbiter(
+            self.bench.task.action,
+            self.bench.clock,
+            self.hand_over,
+            operator=operator.name if operator else "",
+        )
         return Rollout(
             self.env,
             agent,

@@ -71,7 +71,7 @@ class ContactForce:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateNumbers:
-    """Actions that the safety gate refused and held in the whole run."""
+    """Actions that the safety gate refused in the whole run, and times that it held the arm."""
 
     refused: int
     holds: int

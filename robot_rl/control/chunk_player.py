@@ -1,16 +1,43 @@
-"""Plays a policy's chunks one action at a time. No blending, no limits."""
+"""Plays a policy's chunks one action at a time. No blending, no limits.
+
+A player that does not wait for the policy: `robot_rl.control.chunking.async_player`.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from typing import Protocol
 
 from robot_rl.core.errors import ConfigError, ContractError
 from robot_rl.core.protocol import Policy
 from robot_rl.core.types import Observation, Vector
 
 
+class Player(Protocol):
+    """Hands out one action for each observation, in the order of time."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the policy whose chunks are played."""
+        ...
+
+    def reset(self, seed: int) -> None:
+        """Begin an episode: nothing of the one before is played any more. Does not wait."""
+        ...
+
+    def replan(self) -> None:
+        """Drop what is planned: a person has moved the arm elsewhere."""
+        ...
+
+    def next(self, observation: Observation) -> Vector | None:
+        """Return the action float32[d] of this instant; None if the arm is to rest."""
+        ...
+
+
 class ChunkPlayer:
     """Receding horizon: plan h actions, execute the first `execute`, plan anew.
+
+    A `Player` that always has an action, for `next` returns when the plan is made.
 
     Attributes:
         plans: how often the policy was asked since it was made.

@@ -8,11 +8,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from robot_rl.control.limits import SafetyLimits
 
 ROUNDING = 1e-7
-"""What asks for exactly a limit, in float32, is not to count as beyond it [m or rad]."""
+"""What asks for exactly a limit, in float32, is not told as beyond it [m or rad]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clearance:
+    """How far two bodies are apart, and how the joints change that.
+
+    Args:
+        pair: the two bodies, in words for a person.
+        distance_m: between their surfaces; negative if they overlap.
+        gradient: derivative of the distance by each joint position [m/rad].
+    """
+
+    pair: str
+    distance_m: float
+    gradient: tuple[float, ...]
+
+
+class Clearances(Protocol):
+    """Knows which bodies of the arm come close to each other or to the scene."""
+
+    def near(self, q: Sequence[float], within_m: float) -> list[Clearance]:
+        """Return every pair that is closer than `within_m` at joint positions q [rad]."""
+        ...
 
 
 def braking_speed(distance: float, deceleration: float, period_s: float) -> float:
@@ -44,30 +69,34 @@ class Room:
         deceleration: Sequence[float],
         period_s: float,
     ) -> None:
-        self._rows = tuple(zip(lower, upper, deceleration, strict=True))
-        self._period_s = period_s
+        changes = (a * period_s**2 for a in deceleration)
+        self._rows = tuple(zip(lower, upper, changes, strict=True))
 
-    def clip(self, step: list[float], position: Sequence[float]) -> tuple[list[float], bool]:
-        """Shorten each coordinate's step as needed; return also whether any was."""
-        rooms = self._ahead(step, position)
-        clipped = [
-            math.copysign(room, s) if abs(s) > room else s
-            for s, room in zip(step, rooms, strict=True)
-        ]
-        changed = any(abs(s) > room + ROUNDING for s, room in zip(step, rooms, strict=True))
-        return clipped, changed
+    def ahead(self, position: Sequence[float]) -> list[float]:
+        """How far it is to the upper ends."""
+        return [upper - x for x, (_, upper, _) in zip(position, self._rows, strict=True)]
 
-    def factor(self, step: list[float], position: Sequence[float]) -> float:
-        """Return what to multiply the whole step with, at most 1."""
-        rooms = self._ahead(step, position)
-        return min(factor_within(abs(s), room) for s, room in zip(step, rooms, strict=True))
+    def behind(self, position: Sequence[float]) -> list[float]:
+        """How far it is to the lower ends."""
+        return [x - lower for x, (lower, _, _) in zip(position, self._rows, strict=True)]
 
-    def _ahead(self, step: list[float], position: Sequence[float]) -> list[float]:
-        """How far each coordinate may go in the direction in which it is going."""
-        t = self._period_s
+    def clip(self, step: Sequence[float], position: Sequence[float]) -> list[float]:
+        """Shorten each coordinate's step as needed."""
         return [
-            braking_speed(upper - x if s > 0.0 else x - lower, deceleration, t) * t
-            for s, x, (lower, upper, deceleration) in zip(step, position, self._rows, strict=True)
+            s if abs(s) <= most else math.copysign(most, s)
+            for s, most in zip(step, self._most(step, position), strict=True)
+        ]
+
+    def factor(self, step: Sequence[float], position: Sequence[float]) -> float:
+        """Return what to multiply the whole step with, at most 1."""
+        most = self._most(step, position)
+        return min(factor_within(abs(s), m) for s, m in zip(step, most, strict=True))
+
+    def _most(self, step: Sequence[float], position: Sequence[float]) -> list[float]:
+        """How far each coordinate may go now in the direction in which it is going."""
+        return [
+            _most(abs(s), upper - x if s > 0.0 else x - lower, change)
+            for s, x, (lower, upper, change) in zip(step, position, self._rows, strict=True)
         ]
 
 
@@ -85,4 +114,11 @@ def joint_room(limits: SafetyLimits, period_s: float) -> Room:
 
 def factor_within(size: float, most: float) -> float:
     """Return what to multiply a size with to get it down to `most`; 1 if it is not above."""
-    return most / size if size > most + ROUNDING else 1.0
+    return most / size if size > most else 1.0
+
+
+def _most(size: float, distance: float, change: float) -> float:
+    # Most commands are of this kind, and a square root costs more than all the rest.
+    if size <= distance and size <= change:
+        return size
+    return braking_speed(distance, change, 1.0)

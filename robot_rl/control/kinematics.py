@@ -77,7 +77,7 @@ class SerialChain:
 
     def forward(self, q: Sequence[float] | Array) -> Array:
         """Return the tcp pose float64[7] (m, quaternion xyzw) at joint positions q [rad]."""
-        *_, last = self._frames(q)
+        *_, last = self.frames(q)
         rotation = np.array(last[:9]).reshape(3, 3).T @ self._tcp_rotation
         return np.concatenate([self._tcp_in_base(last), quat_from_matrix(rotation)])
 
@@ -87,7 +87,7 @@ class SerialChain:
         Rows: linear [m/s] then angular [rad/s] tcp velocity in the base frame, per rad/s of each
         joint. Column i is (z_i x (p - o_i), z_i).
         """
-        frames = self._frames(q)
+        frames = self.frames(q)
         px, py, pz = self._tcp_in_base(frames[-1])
         columns: list[Frame] = []
         for *_, zx, zy, zz, ox, oy, oz in frames:
@@ -96,7 +96,7 @@ class SerialChain:
             columns.append((*linear, zx, zy, zz))
         return np.array(columns).T
 
-    def _frames(self, q: Sequence[float] | Array) -> list[Frame]:
+    def frames(self, q: Sequence[float] | Array) -> list[Frame]:
         """Return axes x, y, z and origin of each joint's frame in the base frame, 12 numbers."""
         xx, xy, xz, yx, yy, yz, zx, zy, zz = 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0
         px = py = pz = 0.0

@@ -1,32 +1,44 @@
 """The one gate that every command passes, whoever issued it; the only maker of `SafeAction`.
 
 A functional limiter in front of the robot's own safety controller, which it does not replace.
-What is out of the question is refused (`admission`); what is too much is bent (`limiter`).
+What is out of the question is refused (`permission`, `admission`, `continuity`); what is too much
+is bent (`limiter`).
 """
 
 from __future__ import annotations
 
-import math
 import threading
-from collections.abc import Mapping
 
 import numpy as np
 
 from robot_rl.control.admission import (
     Refusal,
-    refuse_action,
+    refuse_command,
     refuse_command_age,
+    refuse_observation,
     refuse_observation_age,
-    refuse_vectors,
 )
+from robot_rl.control.clearance import Clearances
+from robot_rl.control.continuity import Continuity
 from robot_rl.control.gate_record import GateCounts, GateEvent, GateRecord
 from robot_rl.control.kinematics import SerialChain
-from robot_rl.control.limiter import JointLimiter, Limiter, Reading, TcpLimiter
+from robot_rl.control.limiter import build_limiter
 from robot_rl.control.limits import SafetyLimits
-from robot_rl.core.clock import Clock
+from robot_rl.control.motion.reading import Reading, read
+from robot_rl.control.permission import Permission
+from robot_rl.core.clock import NS_PER_S, Clock
 from robot_rl.core.errors import ConfigError, ContractError
-from robot_rl.core.spec import JOINT_POSITION, TCP_POSE, WRENCH, ActionSpec
-from robot_rl.core.types import GateReason, GateState, Observation, SafeAction, Vector
+from robot_rl.core.spec import JOINT_POSITION, TCP_POSE, ActionSpec
+from robot_rl.core.types import (
+    Command,
+    GateReason,
+    GateState,
+    Lease,
+    Observation,
+    SafeAction,
+    Source,
+    Vector,
+)
 
 __all__ = ["GateCounts", "GateEvent", "SafetyGate", "SafetyLimits"]
 
@@ -37,44 +49,56 @@ _STOP_FACTOR = 2.0
 class SafetyGate:
     """Turns a proposed normalised action into one that the robot may be given.
 
-    Order of checks: shape and dtype, finite, observation whole and finite, latched state, age of
-    the command, age of the observation; each of these refuses, and the answer is a hold. Then
-    range, acceleration, speed, contact force, workspace and joints; these only bend the action.
+    Order of checks: shape and dtype, finite, lease and mode and sequence, age, latched state; each
+    of these refuses. Then range, acceleration, speed, contact force, workspace, singularity,
+    joints, distances, jerk; these only bend the action, and beyond twice the force limit latch
+    STOP. What each reason means is in the folder's README.
 
-    RUN turns into HOLD on a refusal or beyond the force limit, and back by itself with the next
-    good command. STOP is latched: only `clear` with a person's name ends it. `stop` may be called
-    from any thread and from a signal handler.
+    A refusal turns RUN into HOLD. The arm is then brought to rest within acceleration and jerk,
+    and held where it is measured. A HOLD for staleness ends after some good commands in a row,
+    any other by `resume` with a person's name, by `reset` or by a new lease. STOP and ESTOP are
+    latched: only `clear` with a person's name ends them.
+
+    Every method may be called from any thread, `stop` and `estop` from a signal handler too.
 
     Args:
         limits: of the cell.
         action: space of the actions that come; the last element is apart from all geometry if
-            its name is `gripper`, and repeats its last safe value on a hold.
+            its name is `gripper`, and repeats its last safe value on a refusal.
         clock: the control loop's own; ages are judged by nothing else.
-        chain: the arm's kinematics; without it a tcp delta is not checked for joint limits, and
-            a joint delta not for box and tcp speed.
+        chain: the arm's kinematics; without it a tcp delta is not checked for joint limits and
+            singularities, and a joint delta not for workspace and tcp speed.
+        collision: knows which bodies come close to each other; None if nothing does.
 
     Raises:
         ConfigError: if limits, action and chain are not of the same arm.
     """
 
     def __init__(
-        self, limits: SafetyLimits, action: ActionSpec, clock: Clock, chain: SerialChain | None
+        self,
+        limits: SafetyLimits,
+        action: ActionSpec,
+        clock: Clock,
+        chain: SerialChain | None,
+        collision: Clearances | None = None,
     ) -> None:
         self.action = action
         self.limits = limits
         self._clock = clock
         self._arm = action.size - (action.names[-1] == "gripper")
-        _check_arm(limits, action.kind, self._arm, chain)
-        self._limiter: Limiter
+        _check_arm(limits, action.kind, self._arm, chain, collision)
         if action.kind == "tcp_delta":
-            self._limiter = TcpLimiter(limits, action.period_s, chain)
             self._needed = {TCP_POSE: 7} | ({JOINT_POSITION: chain.joints} if chain else {})
         else:
-            self._limiter = JointLimiter(limits, action.period_s, chain)
             self._needed = {JOINT_POSITION: self._arm}
-        self._record = GateRecord()
+        self._scale = np.asarray(action.scale, np.float32)
+        self._limiter = build_limiter(limits, action, chain, collision)
+        self._permission = Permission()
+        self._continuity = Continuity(limits, action.period_s)
+        self._record = GateRecord(limits.fresh_samples_to_resume)
         self._lock = threading.RLock()
-        self._last = [0.0] * self._arm
+        self._motion = self._limiter.rest()
+        self._checked_ns: int | None = None
         self._gripper = [0.0] * (action.size - self._arm)
 
     @property
@@ -97,33 +121,90 @@ class SafetyGate:
         """The newest changes of state, oldest first."""
         return tuple(self._record.events)
 
-    def check(self, action: Vector, observation: Observation, issued_ns: int) -> SafeAction:
-        """Check one action. Always returns a command that the robot may be given.
+    def grant(self, *sources: Source) -> Lease:
+        """Let these sources command from now on, and nobody else; ends a HOLD.
+
+        Raises:
+            ContractError: if nobody is named.
+        """
+        with self._lock:
+            lease = self._permission.grant(*sources)
+            who = ", ".join(source.name for source in sources)
+            self._record.run(f"lease {lease.epoch} for {who}", self._clock.now_ns())
+            return lease
+
+    def check(self, command: Command, observation: Observation) -> SafeAction:
+        """Check one command. Always returns what the robot may be given, whatever comes in.
 
         Args:
-            action: float32[d], normalised.
+            command: asks for motion.
             observation: the newest there is.
-            issued_ns: when the action was decided, by this gate's clock.
         """
         with self._lock:
             now_ns = self._clock.now_ns()
-            refusal = self._refuse(action, observation, issued_ns, now_ns)
-            if refusal is None:
-                refusal = self._stop_on_force(observation.vectors, now_ns)
-            return self._hold(refusal, now_ns) if refusal else self._pass(action, observation)
+            self._catch_up(now_ns)
+            reading, refusal = self._admit(command, observation, now_ns)
+            if refusal is None and reading is not None:
+                return self._pass(command, reading, now_ns)
+            return self._brake(refusal, reading)
 
     def reset(self) -> None:
-        """Begin an episode: the arm is at rest. Never clears a latched STOP."""
+        """Begin an episode: the arm is at rest, wherever it was put. Never clears STOP."""
         with self._lock:
-            self._last = [0.0] * self._arm
+            self._motion = self._limiter.rest()
+            self._checked_ns = None
+            self._continuity.reset()
+            self._record.run("a new episode", self._clock.now_ns())
 
-    def stop(self, reason: str) -> None:
-        """Latch STOP."""
+    def resume(self, by: str) -> None:
+        """End a HOLD; the next good command then runs. Does nothing to a STOP.
+
+        Args:
+            by: name of the person who has looked at `cause`.
+
+        Raises:
+            ContractError: if nobody is named.
+        """
+        _check_name(by, "a hold is ended")
         with self._lock:
-            self._record.enter(GateState.STOP, reason, self._clock.now_ns())
+            self._record.run(f"resumed by {by}", self._clock.now_ns())
+
+    def hold(self, reason: GateReason, detail: str) -> None:
+        """Refuse from the next command on, for a reason that only somebody outside can see.
+
+        For STALE_COMMAND, STALE_OBSERVATION, FROZEN and OVERRUN the hold ends by itself, unless
+        it is called again.
+
+        Args:
+            reason: one that refuses.
+            detail: in words for a person.
+
+        Raises:
+            ContractError: if the reason is not one that refuses.
+        """
+        if not reason.refuses:
+            raise ContractError(f"a hold needs a reason that refuses; got {reason.name}")
+        with self._lock:
+            self._record.hold(reason, detail, self._clock.now_ns())
+
+    def stop(self, cause: str, reason: GateReason = GateReason.NOT_RUNNING) -> None:
+        """Latch STOP.
+
+        Args:
+            cause: in words for a person.
+            reason: what commands are refused with until a person clears it.
+        """
+        with self._lock:
+            self._record.latch(GateState.STOP, cause, reason, self._clock.now_ns())
+
+    def estop(self, cause: str) -> None:
+        """Latch ESTOP: somebody has pressed the emergency stop."""
+        with self._lock:
+            now_ns = self._clock.now_ns()
+            self._record.latch(GateState.ESTOP, cause, GateReason.NOT_RUNNING, now_ns)
 
     def clear(self, by: str) -> None:
-        """End a latched STOP; the next good command then runs.
+        """End a latched STOP or ESTOP; the next good command then runs.
 
         Args:
             by: name of the person who has looked at the arm and at `cause`.
@@ -131,88 +212,99 @@ class SafetyGate:
         Raises:
             ContractError: if nobody is named.
         """
-        if not by.strip():
-            raise ContractError("a latched stop is cleared by a named person; got no name")
+        _check_name(by, "a latched stop is cleared")
         with self._lock:
-            self._last = [0.0] * self._arm
             self._record.clear(f"cleared by {by}", self._clock.now_ns())
 
-    def _refuse(
-        self, action: Vector, observation: Observation, issued_ns: int, now_ns: int
-    ) -> Refusal | None:
-        if refusal := refuse_action(action, self.action.size):
-            return refusal
-        if refusal := refuse_vectors(observation.vectors, self._needed):
-            return refusal
+    def _admit(
+        self, command: Command, observation: Observation, now_ns: int
+    ) -> tuple[Reading | None, Refusal | None]:
+        """Return the arm as measured, unless that is not known, and what there is to refuse."""
+        malformed = refuse_command(command, self.action.size)
+        blind = refuse_observation(observation, self._needed)
+        reading, late = (None, None) if blind else self._look(observation, now_ns)
+        refusal = (
+            malformed
+            or blind
+            or self._permission.refuse(command)
+            or refuse_command_age(now_ns - command.issued_ns, self.limits.max_command_age_s)
+            or late
+        )
+        if refusal:
+            self._record.refuse(*refusal, now_ns)
+        if reading is None:
+            return None, refusal
+        if reading.contact > _STOP_FACTOR and not self._record.latched:
+            cause = "contact of {:.1f} N, {:.2f} N m".format(*reading.touch)
+            self._record.latch(GateState.STOP, cause, GateReason.NOT_RUNNING, now_ns)
+            return reading, (GateReason.FORCE, cause)
+        return reading, refusal or self._record.admit(now_ns)
+
+    def _look(
+        self, observation: Observation, now_ns: int
+    ) -> tuple[Reading | None, Refusal | None]:
+        """Return what a well-formed observation says of the arm, or why that cannot be so now."""
+        most_s = self.limits.max_observation_age_s
+        if late := refuse_observation_age(observation, now_ns, most_s):
+            return None, late
+        reading = read(observation.vectors, self._needed, self.limits)
+        if jumped := self._continuity.refuse(reading, observation.stamp_ns):
+            return None, jumped
+        return reading, None
+
+    def _catch_up(self, now_ns: int) -> None:
+        """Count the periods without a check as braked: a command holds for one period only."""
+        if self._checked_ns is not None:
+            since_s = (now_ns - self._checked_ns) / NS_PER_S
+            missed = round(since_s / self.action.period_s) - 1
+            self._motion = self._motion.braked(max(0, missed))
+        self._checked_ns = now_ns
+
+    def _pass(self, command: Command, reading: Reading, now_ns: int) -> SafeAction:
+        clipped, out_of_range = _clip(command.action)
+        wanted: list[float] = (clipped * self._scale).tolist()
+        motion, reason = self._limiter.limit(wanted[: self._arm], self._motion, reading)
         if self._record.latched:
-            return GateReason.NOT_RUNNING, self._record.cause
-        if refusal := refuse_command_age(now_ns - issued_ns, self.limits.max_command_age_s):
-            return refusal
-        return refuse_observation_age(observation, now_ns, self.limits.max_observation_age_s)
-
-    def _stop_on_force(self, vectors: Mapping[str, Vector], now_ns: int) -> Refusal | None:
-        if WRENCH not in vectors:
-            return None
-        force_n, torque_n_m = _norms(vectors[WRENCH])
-        worst = max(force_n / self.limits.max_force_n, torque_n_m / self.limits.max_torque_n_m)
-        if worst <= _STOP_FACTOR:
-            return None
-        cause = f"contact of {force_n:.1f} N, {torque_n_m:.2f} N m"
-        self._record.enter(GateState.STOP, cause, now_ns)
-        return GateReason.FORCE, cause
-
-    def _hold(self, refusal: Refusal, now_ns: int) -> SafeAction:
-        reason, detail = refusal
-        self._record.enter(GateState.HOLD, f"{reason.name}: {detail}", now_ns)
-        self._record.count(reason, refused=True)
-        return self._make([0.0] * self._arm, reason, changed=True)
-
-    def _pass(self, action: Vector, observation: Observation) -> SafeAction:
-        clipped = np.minimum(np.maximum(action, np.float32(-1)), np.float32(1))
-        wanted: list[float] = self.action.to_si(clipped).tolist()
-        out_of_range = bool((clipped != action).any())
-        reading = self._read(observation.vectors)
-        delta, reason = self._limiter.limit(wanted[: self._arm], self._last, reading)
+            # A signal handler on this very thread pressed stop while the command was checked.
+            return self._brake(self._record.admit(now_ns), reading)
         if reason == GateReason.PASSED and out_of_range:
             reason = GateReason.RANGE
-        pressed = reading.force is not None
-        self._record.enter(
-            GateState.HOLD if pressed else GateState.RUN,
-            "FORCE: contact beyond the limit" if pressed else "commands are good",
-            self._clock.now_ns(),
-        )
-        if self._record.latched:
-            # A signal handler on this very thread pressed stop while the action was checked.
-            return self._hold((GateReason.NOT_RUNNING, self._record.cause), self._clock.now_ns())
         self._record.count(reason, refused=False)
+        self._motion = motion
         self._gripper = wanted[self._arm :]
-        return self._make(delta, reason, changed=reason != GateReason.PASSED)
+        return self._make(reason, changed=reason != GateReason.PASSED)
 
-    def _read(self, vectors: Mapping[str, Vector]) -> Reading:
-        force = None
-        if WRENCH in vectors:
-            force_n, torque_n_m = _norms(vectors[WRENCH])
-            beyond = (force_n > self.limits.max_force_n, torque_n_m > self.limits.max_torque_n_m)
-            if any(beyond):
-                force = (vectors[WRENCH] * np.repeat(beyond, 3)).tolist()
-        tcp, q = (
-            vectors[key].tolist() if key in self._needed else None
-            for key in (TCP_POSE, JOINT_POSITION)
-        )
-        return Reading(tcp=tcp, q=q, force=force)
+    def _brake(self, refusal: Refusal | None, reading: Reading | None) -> SafeAction:
+        reason = refusal[0] if refusal else GateReason.NOT_RUNNING
+        self._record.count(reason, refused=True)
+        self._motion = self._limiter.brake(self._motion, reading)
+        return self._make(reason, changed=True)
 
-    def _make(self, delta: list[float], reason: GateReason, *, changed: bool) -> SafeAction:
-        self._last = delta
-        values = np.array([*delta, *self._gripper], np.float32)
+    def _make(self, reason: GateReason, *, changed: bool) -> SafeAction:
+        values = np.array([*self._motion.step, *self._gripper], np.float32)
         return SafeAction(values=values, state=self.state, reason=reason, changed=changed)
 
 
-def _norms(wrench: Vector) -> tuple[float, float]:
-    fx, fy, fz, tx, ty, tz = wrench.tolist()
-    return math.hypot(fx, fy, fz), math.hypot(tx, ty, tz)
+def _clip(action: Vector) -> tuple[Vector, bool]:
+    """Clip to [-1, 1]; return also whether anything was beyond."""
+    asked: list[float] = action.tolist()
+    if max(map(abs, asked)) <= 1.0:
+        return action, False
+    return np.clip(action, -1.0, 1.0), True
 
 
-def _check_arm(limits: SafetyLimits, kind: str, size: int, chain: SerialChain | None) -> None:
+def _check_name(by: str, what: str) -> None:
+    if not by.strip():
+        raise ContractError(f"{what} by a named person; got no name")
+
+
+def _check_arm(
+    limits: SafetyLimits,
+    kind: str,
+    size: int,
+    chain: SerialChain | None,
+    collision: Clearances | None,
+) -> None:
     joints = len(limits.joint_lower_rad)
     if kind == "opaque":
         raise ConfigError(
@@ -223,6 +315,10 @@ def _check_arm(limits: SafetyLimits, kind: str, size: int, chain: SerialChain | 
         raise ConfigError(
             f"tcp_delta has {size} elements besides the gripper, expected 6: translation [m] "
             "and rotation vector [rad]"
+        )
+    if kind == "tcp_delta" and collision is not None and chain is None:
+        raise ConfigError(
+            "how a tcp delta changes the distances between bodies needs the arm's chain"
         )
     expected = size if kind == "joint_delta" else chain.joints if chain else joints
     for name, count in (("limits", joints), ("chain", chain.joints if chain else expected)):

@@ -37,7 +37,8 @@ class EpisodeMetadata:
         base_fingerprint: hash of the base policy's weights, normaliser and sampler settings.
         config_hash, code_version: of the run that recorded it.
         created_unix_s: wall time, a label only.
-        limits: the safety limits in force, by name (JSON values).
+        limits: the safety limits in force, by name (JSON values); where they are not the cell's
+            own, `cell` and `looser_than_cell` say so.
         interrupted: recovered from the log of a recording that nobody finished.
     """
 

@@ -14,6 +14,7 @@ from robot_rl.core.types import (
     Observation,
     Outcome,
     SafeAction,
+    Source,
     StepResult,
     Vector,
 )
@@ -160,10 +161,16 @@ class OperatorInput:
     Args:
         active: the person drives; `action` then replaces the policy's entirely.
         action: float32[d], normalised; ignored unless active.
+        heard_ns: when the person's device or page was last heard, by the bench's clock on this
+            machine and never by a stamp that was sent along; None for somebody who cannot be
+            lost. Silence ends the person's lease on the arm.
+        give_back: the person hands the arm back to the policy now; ignored while active.
     """
 
     active: bool
     action: Vector
+    heard_ns: int | None = None
+    give_back: bool = False
 
 
 class Operator(Protocol):
@@ -176,7 +183,11 @@ class Operator(Protocol):
         ...
 
     def poll(self, observation: Observation) -> OperatorInput:
-        """Return what the person does now, without waiting."""
+        """Return what the person does now, without waiting.
+
+        Raises:
+            HardwareError: if the person's device is gone; the arm is then held.
+        """
         ...
 
 
@@ -191,6 +202,9 @@ class Env(Protocol):
         """Start the episode that `seed` stands for."""
         ...
 
-    def step(self, action: Vector) -> StepResult:
-        """Execute one normalised action float32[d] through the gate for one control period."""
+    def step(self, action: Vector, source: Source = Source.POLICY) -> StepResult:
+        """Execute one normalised action float32[d] through the gate for one control period.
+
+        `source` says who decided it.
+        """
         ...

@@ -22,6 +22,7 @@ from robot_rl.networks.encoder import NO_IMAGES, Encoder, build_encoder
 from robot_rl.policies import policy_files
 from robot_rl.policies.sampler.contract import Sampler
 from robot_rl.policies.sampler.ddim import DdimConfig
+from robot_rl.policies.sampler.guidance import Guide
 
 
 class ChunkPolicyConfig(Config):
@@ -133,9 +134,16 @@ class ChunkPolicy:
 
     def act(self, observation: Observation) -> ActionChunk:
         """Plan from fresh noise: the whole chunk float32[h, d], of which `execute` are to play."""
-        packed = torch.from_numpy(self.observation.pack(observation.vectors))[None]
-        values = self.plan(packed, self._images(observation), self.draw_noise(1))[0].numpy()
-        return ActionChunk(values=values, start_ns=observation.stamp_ns, dt_s=self.action.period_s)
+        return self._chunk(observation, self.plan(*self._batch(observation), self.draw_noise(1)))
+
+    def act_guided(self, observation: Observation, guide: Guide) -> ActionChunk:
+        """Plan as `act` does, drawn towards what is being played.
+
+        Raises:
+            ConfigError: if the sampler cannot be guided.
+        """
+        noise = self.draw_noise(1)
+        return self._chunk(observation, self.plan_guided(*self._batch(observation), noise, guide))
 
     def draw_noise(self, count: int) -> Tensor:
         """Return the next noise float32[count, h, d] of the generator that `reset` seeds."""
@@ -153,6 +161,21 @@ class ChunkPolicy:
         """
         features = self.model.encoder(observation, images)
         return self.sampler.sample(self.model.network, features, noise).clamp(-1.0, 1.0)
+
+    @torch.no_grad()
+    def plan_guided(
+        self, observation: Tensor, images: Mapping[str, Tensor], noise: Tensor, guide: Guide
+    ) -> Tensor:
+        """Return chunks as `plan` does, drawn towards what is being played.
+
+        Raises:
+            ConfigError: if the sampler cannot be guided.
+        """
+        sampler = self.sampler.guided()
+        # Not in inference mode as `plan` is: the network is differentiated at these features.
+        features = self.model.encoder(observation, images)
+        chunks = sampler.sample_guided(self.model.network, features, noise, guide)
+        return chunks.clamp(-1.0, 1.0)
 
     def trainable_model(self) -> ChunkModel:
         """Return a copy of `model` to train; what was frozen from the start in it stays so."""
@@ -207,6 +230,16 @@ class ChunkPolicy:
         policy.load_weights(weights)
         policy_files.check_fingerprint(directory, policy.fingerprint, description["fingerprint"])
         return policy
+
+    def _batch(self, observation: Observation) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The packed vectors and the images as a batch of one."""
+        packed = torch.from_numpy(self.observation.pack(observation.vectors))[None]
+        return packed, self._images(observation)
+
+    def _chunk(self, observation: Observation, plans: Tensor) -> ActionChunk:
+        return ActionChunk(
+            values=plans[0].numpy(), start_ns=observation.stamp_ns, dt_s=self.action.period_s
+        )
 
     def _images(self, observation: Observation) -> Mapping[str, Tensor]:
         """The camera images as a batch of one, if any are looked at."""

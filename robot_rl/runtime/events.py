@@ -57,8 +57,11 @@ class EpisodeEnded:
         steps, human_steps: control periods, and those that a person drove.
         env_steps_total: of the whole run, with this episode.
         max_force_n, mean_force_n: of the contact force's norm [N]; NaN without a sensor.
-        gate_refused, gate_holds: within this episode.
+        gate_refused: actions that the gate refused; gate_holds: times that it held the arm.
         wall_s: duration of the episode on the wall [s].
+        lateness_p50_s, lateness_p99_s: of its ticks [s]; likewise the time that deciding took
+            (`inference`) and the age of each observation's oldest stream (`age`). NaN in logs
+            older than these.
     """
 
     phase: str
@@ -74,6 +77,12 @@ class EpisodeEnded:
     gate_refused: int
     gate_holds: int
     wall_s: float
+    lateness_p50_s: float = math.nan
+    lateness_p99_s: float = math.nan
+    inference_p50_s: float = math.nan
+    inference_p99_s: float = math.nan
+    age_p50_s: float = math.nan
+    age_p99_s: float = math.nan
 
     @property
     def success_autonomous(self) -> bool:

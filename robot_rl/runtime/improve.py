@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from robot_rl.config.model import Config
 from robot_rl.core.episode import Episode, EpisodeMetadata
 from robot_rl.core.protocol import OnlinePolicy
 from robot_rl.core.spec import WRENCH
-from robot_rl.core.types import GateReason, Source
+from robot_rl.core.types import GateReason, Source, Transition
 from robot_rl.data.store.episode_store import EpisodeStore
 from robot_rl.learning.contract import SKIPPED
 from robot_rl.runtime.evaluator import NeverWorse
@@ -123,7 +124,7 @@ class Improvement:
         """Train until the steps are spent, the policy is good enough, or `stop` says so.
 
         Raises:
-            LearnerLostError: if the learner is lost.
+            LearnerLostError: if the learner is lost; the episode that ran then is in the store.
             LearningError: if learning has diverged.
         """
         self._count_unsaved()
@@ -139,7 +140,7 @@ class Improvement:
                 f"online-{seed}",
                 seed,
                 self._metadata(seed),
-                on_step=self._link.add,
+                on_step=self._hand_over,
             )
             self._count(episode)
             self._tell(episode, time.monotonic() - start_s)
@@ -155,6 +156,12 @@ class Improvement:
             self._consider(news)
         self._tell_metrics(news)
         self._checkpoint()
+
+    def _hand_over(self, transition: Transition) -> None:
+        self._link.add(transition)
+        if self._link.time_is_up:
+            # In every step: what a person gives back in between goes back to nobody.
+            self._rollout.hold()
 
     def _finished(self) -> bool:
         rule = self._config.good_enough
@@ -229,6 +236,7 @@ def tell_episode(
     """Tell of one episode, and of each of its actions that the gate changed."""
     force = force_curve(episode, WRENCH)
     reasons = [GateReason(int(r)) for r in episode.gate_reason]
+    refused = [reason.refuses for reason in reasons]
     for reason in reasons:
         if reason != GateReason.PASSED:
             send(GateEvent(reason=reason.name), sinks)
@@ -243,8 +251,22 @@ def tell_episode(
         env_steps_total=env_steps,
         max_force_n=float(force.max()),
         mean_force_n=float(force.mean()),
-        gate_refused=sum(r.refuses for r in reasons),
-        gate_holds=sum(r.refuses or r == GateReason.FORCE for r in reasons),
+        gate_refused=sum(refused),
+        gate_holds=sum(now > before for before, now in pairwise([False, *refused])),
         wall_s=wall_s,
+        **_timing(episode),
     )
     send(ended, sinks)
+
+
+def _timing(episode: Episode) -> dict[str, float]:
+    columns = {
+        "lateness": episode.lateness_s,
+        "inference": episode.inference_s,
+        "age": episode.ages_s,
+    }
+    return {
+        f"{name}_{label}_s": float(np.quantile(column, share))
+        for name, column in columns.items()
+        for label, share in (("p50", 0.5), ("p99", 0.99))
+    }

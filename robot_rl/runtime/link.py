@@ -36,8 +36,17 @@ class LearnerLink(Protocol):
         """Hand over one step; called within the control period."""
         ...
 
+    @property
+    def time_is_up(self) -> bool:
+        """Whether the learner was lost so long ago that the policy is to drive no more."""
+        ...
+
     def sync(self) -> Published:
-        """Between episodes: let the learner catch up with what it owes and hear its news."""
+        """Between episodes: let the learner catch up with what it owes and hear its news.
+
+        Raises:
+            LearnerLostError: if the learner is lost.
+        """
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -50,7 +59,12 @@ class LearnerLink(Protocol):
 
 
 class InlineLink:
-    """The learner works within `add`: slower, but a seed decides everything."""
+    """The learner works within `add`: slower, but a seed decides everything.
+
+    It is lost only together with the actor.
+    """
+
+    time_is_up = False
 
     def __init__(self, worker: LearnerWorker) -> None:
         self._worker = worker

@@ -13,6 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal
 
+from robot_rl.control.watchdog import watched
 from robot_rl.core.errors import ContractError, LearnerLostError, LearningError
 from robot_rl.core.types import Observation, Transition
 from robot_rl.runtime import process_worker
@@ -36,7 +37,7 @@ MAX_WAITING_BYTES = 1 << 28
 """What may wait here for a learner that does not take it; beyond, the learner counts as lost."""
 
 _LOG = logging.getLogger(__name__)
-_START_S = 600.0
+_LEARNER = watched("learner", "actor")
 _HANG_UP_S = 1.0
 
 
@@ -44,7 +45,8 @@ class ProcessLink:
     """A learner in a process of its own (implements `LearnerLink`).
 
     For one thread. When the learner is lost, that is logged at once and raised between episodes,
-    so that the episode can be finished and stored. Ctrl-C in a terminal does not reach the
+    so that the episode can be finished and stored; its steps are then in the store alone, from
+    where the next learner gets each of them once. Ctrl-C in a terminal does not reach the
     process: its state can still be asked for.
 
     Args:
@@ -53,7 +55,8 @@ class ProcessLink:
         max_lag_updates: `sync` waits until the learner owes at most so many updates; with 0 the
             results are those of `InlineLink`. None never waits, as a robot does not either.
         threads: that torch uses in the process.
-        finish_s: how long steps are still accepted, for nobody, after the learner was lost.
+        finish_s: how long the policy may still drive after the learner was lost; None for as
+            long as the episode lasts.
         silence_s: a process that says nothing for so long counts as lost; more than a cycle takes.
         log: where the process writes what it has to say; without it, to a temporary file.
 
@@ -68,8 +71,8 @@ class ProcessLink:
         *,
         max_lag_updates: int | None,
         threads: int = 1,
-        finish_s: float = 60.0,
-        silence_s: float = 60.0,
+        finish_s: float | None = None,
+        silence_s: float = _LEARNER.limit_s,
         log: Path | None = None,
     ) -> None:
         self._max_lag = max_lag_updates
@@ -102,21 +105,28 @@ class ProcessLink:
         self._wait_until_ready()
 
     def add(self, transition: Transition) -> None:
-        """Hand over one step; it is encoded here and sent by a thread.
+        """Hand over one step; it is encoded here and sent by a thread. For nobody once lost.
 
         Raises:
             ContractError: if an array is of a dtype that does not travel.
-            LearnerLostError: if the learner was lost more than `finish_s` ago.
-            LearningError: likewise, if it has stopped because learning diverged.
+            LearnerLostError: if the line is closed.
         """
-        if self._closed or self._lost:
-            self._finish()
+        if self._closed:
+            self._check()
+        if self._lost:
             return
         self._steps += 1
         body = encode_transition(transition, self._previous)
         self._previous = transition.next_observation
         self._put(encode_message(Step(number=self._steps, body=body)))
         self._check_waiting()
+
+    @property
+    def time_is_up(self) -> bool:
+        """Whether the learner was lost `finish_s` ago: the policy is to drive no more."""
+        if not self._lost or self._finish_s is None:
+            return False
+        return time.monotonic() - self._lost_s >= self._finish_s
 
     def sync(self) -> Published:
         """Wait until the learner owes few enough updates, if it is to be waited for at all.
@@ -195,10 +205,6 @@ class ProcessLink:
                 f"on from its last checkpoint. It was {self._process.fate}"
             )
 
-    def _finish(self) -> None:
-        if self._closed or time.monotonic() - self._lost_s >= self._finish_s:
-            self._check()
-
     def _check_waiting(self) -> None:
         steps, size = self._queue.qsize(), self._queued_bytes - self._written_bytes
         if steps > MAX_WAITING_STEPS or size > MAX_WAITING_BYTES:
@@ -213,8 +219,12 @@ class ProcessLink:
             if not self._lost:
                 self._lost, self._lost_s = why, time.monotonic()
                 if not self._closed:
-                    _LOG.error("the learner %s; acting goes on with the weights of now", why)
+                    _LOG.error("the learner %s; %s, then nobody drives", why, self._until())
             self._heard.notify_all()
+
+    def _until(self) -> str:
+        rest = "the episode ends" if self._finish_s is None else f"{self._finish_s:g} s are over"
+        return f"the policy acts with the weights of now until {rest}"
 
     def _write(self) -> None:
         while (data := self._queue.get()) is not None and not self._closed:
@@ -226,7 +236,7 @@ class ProcessLink:
             self._written_bytes += len(data)
 
     def _read(self) -> None:
-        patience_s = _START_S
+        patience_s = _LEARNER.grace_s
         try:
             while self._process.inbox.poll(patience_s):
                 self._hear(self._process.inbox.recv_bytes(MAX_BYTES))

@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from robot_rl.control.arbiter import Arbiter
-from robot_rl.control.chunk_player import ChunkPlayer
+from robot_rl.control.arbiter import Arbiter, Decision
+from robot_rl.control.chunk_player import Player
+from robot_rl.control.operator_lease import LeaseEvent
 from robot_rl.core.episode import Episode, EpisodeMetadata
-from robot_rl.core.protocol import Env, OnlinePolicy, Operator
+from robot_rl.core.errors import HardwareError
+from robot_rl.core.protocol import Env, OnlinePolicy, Operator, OperatorInput
 from robot_rl.core.types import (
     NO_LATENT,
     Observation,
@@ -36,12 +38,11 @@ class Agent:
         size: number of action elements.
     """
 
-    def __init__(
-        self, *, base: ChunkPlayer | None, online: OnlinePolicy | None, size: int
-    ) -> None:
+    def __init__(self, *, base: Player | None, online: OnlinePolicy | None, size: int) -> None:
         self.base = base
         self.online = online
         self._idle = np.zeros(size, np.float32)
+        self._rests = False
 
     @property
     def version(self) -> int:
@@ -61,11 +62,23 @@ class Agent:
             self.online.reset(seed)
 
     def base_action(self, observation: Observation) -> Vector:
-        """The base policy's action for this observation; takes one action off its queue."""
-        return self.base.next(observation) if self.base else self._idle
+        """The base policy's action for this observation; takes one action off its queue.
 
-    def propose(self, observation: Observation, base_action: Vector, *, explore: bool) -> Vector:
-        """The action that the policies ask for."""
+        Zeros if it has none, for then nothing is proposed.
+        """
+        action = self.base.next(observation) if self.base else self._idle
+        self._rests = action is None
+        return self._idle if action is None else action
+
+    def propose(
+        self, observation: Observation, base_action: Vector, *, explore: bool
+    ) -> Vector | None:
+        """The action that the policies ask for; None if the base policy has nothing to play.
+
+        An online policy is not asked then: what it adds is meant for a base policy that acts.
+        """
+        if self._rests:
+            return None
         if self.online is None:
             return base_action
         return self.online.propose(observation, base_action, explore=explore)
@@ -107,6 +120,15 @@ class Rollout:
         self._human_source = human_source
         self._explore = explore
 
+    @property
+    def take_overs(self) -> tuple[LeaseEvent, ...]:
+        """When a person took the arm, and how that ended; the newest, oldest first."""
+        return self._arbiter.events
+
+    def hold(self) -> None:
+        """Let the policy drive no more in this episode; a person still may."""
+        self._arbiter.hold()
+
     def run(
         self,
         episode_id: str,
@@ -119,7 +141,8 @@ class Rollout:
         `on_step` is called with every transition, within the control period.
 
         Raises:
-            GateStopError, HardwareError: whatever robot or gate cannot go on with.
+            GateStopError, HardwareError: whatever robot or gate cannot go on with; also if the
+                person's device was lost in the episode before and has not come back.
         """
         observation = self._begin(seed)
         base_action = self._agent.base_action(observation)
@@ -128,12 +151,12 @@ class Rollout:
             tick_s = time.perf_counter()
             proposed = self._agent.propose(observation, base_action, explore=self._explore)
             latent = self._agent.latent
-            poll = self._operator.poll(observation) if self._operator else None
-            decision = self._arbiter.decide(proposed, poll)
+            decision = self._arbiter.decide(proposed, self._poll(observation))
             thought_s = time.perf_counter() - tick_s
-            result = self._env.step(decision.action)
+            source = self._recorded(decision.source)
+            result = self._env.step(decision.action, source)
             tick_s = time.perf_counter()
-            if decision.source != Source.POLICY:
+            if _overruled(proposed, decision):
                 self._agent.replan()
             next_base = self._agent.base_action(result.observation)
             transition = Transition(
@@ -146,7 +169,7 @@ class Rollout:
                 reward=result.reward,
                 terminated=result.terminated,
                 truncated=result.truncated,
-                source=self._recorded(decision.source),
+                source=source,
                 intervention_start=decision.intervention_start,
                 gate_reason=result.gate_reason,
                 inference_s=thought_s + time.perf_counter() - tick_s,
@@ -162,7 +185,21 @@ class Rollout:
                 return Episode.from_transitions(transitions, result.outcome, metadata)
             observation, base_action = result.observation, next_base
 
+    def _poll(self, observation: Observation) -> OperatorInput | None:
+        if self._operator is None:
+            return None
+        try:
+            return self._operator.poll(observation)
+        except HardwareError as error:
+            self._arbiter.lose(str(error))
+            return None
+
     def _begin(self, seed: int) -> Observation:
+        if self._operator and self._arbiter.lost:
+            raise HardwareError(
+                f"{self._operator.name} was lost and nobody could take over: "
+                f"{self._arbiter.events[-1].detail}; see to the device, then resume the run"
+            )
         observation = self._env.reset(seed)
         self._agent.reset(seed)
         self._arbiter.reset()
@@ -174,19 +211,29 @@ class Rollout:
         return self._human_source if source == Source.HUMAN else source
 
 
-def _recordable(proposed: Vector, result: StepResult) -> Vector:
+def _overruled(proposed: Vector | None, decision: Decision) -> bool:
+    """Whether the arm did not follow the plan; a plan that is not there yet is waited for."""
+    if proposed is None:
+        return decision.source == Source.HUMAN
+    return decision.source != Source.POLICY
+
+
+def _recordable(proposed: Vector | None, result: StepResult) -> Vector:
     """The proposal, or where it is no action at all (the gate's reason says so) what was done."""
     executed = result.executed_action
+    if proposed is None:
+        return executed
     fits = proposed.shape == executed.shape and bool(np.isfinite(proposed).all())
     return proposed if fits else executed
 
 
-def _recordable_latent(latent: Vector, proposed: Vector) -> Vector:
+def _recordable_latent(latent: Vector, proposed: Vector | None) -> Vector:
     """The noise, or zeros where neither it nor the proposal made from it is finite.
 
     A finite proposal from noise that is not is a fault of the policy, which the episode refuses.
     """
-    if np.isfinite(latent).all() or np.isfinite(proposed).all():
+    acted = proposed is not None and bool(np.isfinite(proposed).all())
+    if acted or np.isfinite(latent).all():
         return latent
     return np.zeros_like(latent)
 

@@ -25,7 +25,8 @@ class ScalarView:
     |---|---|
     | `LearnerMetrics` | `learner/<metric>`, `learner/updates_total`, `learner/updates_per_s` |
     | `EpisodeEnded` | `<phase>/success_autonomous`, `<phase>/success_assisted` (0 or 1), \
-`<phase>/steps`, `<phase>/intervention_rate`, forces, gate counts, `<phase>/wall_s` |
+`<phase>/steps`, `<phase>/intervention_rate`, forces, gate counts, `<phase>/wall_s`, \
+`<phase>/lateness_p50_s`, `..._p99_s`, likewise `inference` and `age` |
     | `Evaluated` | `judged/base_success`, `judged/improved_success`, `judged/lower_bound`, \
 `judged/deployed_version` |
 
@@ -65,6 +66,12 @@ def _of_episode(event: EpisodeEnded) -> dict[str, float]:
         "gate_refused",
         "gate_holds",
         "wall_s",
+        "lateness_p50_s",
+        "lateness_p99_s",
+        "inference_p50_s",
+        "inference_p99_s",
+        "age_p50_s",
+        "age_p99_s",
     )
     return {
         **{name: getattr(event, name) for name in names},

@@ -1,1 +1,1 @@
-"""From stamped samples of several devices to one aligned observation."""
+"""From stamped samples of several devices to one aligned observation; faults that stamps hide."""

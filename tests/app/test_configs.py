@@ -87,6 +87,7 @@ def identity(task: TaskSpec) -> Normaliser:
 
 BUILDERS = {
     "cells": build_cell,
+    "drivers": lambda path: load(path, Config).build(),
     "learners": lambda path: build_for_a_task(path, build_learner),
     "policies": lambda path: build_for_a_task(path, build_policy),
     "rewards": build_reward,

@@ -8,12 +8,13 @@ from math import pi
 import numpy as np
 import pytest
 
+from robot_rl.control.clearance import Clearances
 from robot_rl.control.kinematics import SerialChain, SerialChainConfig
 from robot_rl.control.limits import SafetyLimits
 from robot_rl.control.safety import SafetyGate
 from robot_rl.core.clock import ManualClock
 from robot_rl.core.spec import JOINT_POSITION, TCP_POSE, WRENCH, ActionSpec
-from robot_rl.core.types import Observation, SafeAction
+from robot_rl.core.types import Command, Observation, SafeAction, Source
 
 FAR = 1e6
 TOOL_DOWN = (1.0, 0.0, 0.0, 0.0)
@@ -47,24 +48,32 @@ def build_limits(joints: int = 1, **tighter: object) -> SafetyLimits:
     return SafetyLimits.model_validate(loose | tighter)
 
 
-def build_action(kind: str = "tcp_delta", joints: int = 6, *, gripper: bool = False) -> ActionSpec:
+def build_action(
+    kind: str = "tcp_delta", joints: int = 6, *, gripper: bool = False, period_s: float = 0.1
+) -> ActionSpec:
     if kind == "tcp_delta":
         names, scale = ("x", "y", "z", "rx", "ry", "rz"), (0.1,) * 3 + (0.5,) * 3
     else:
         names, scale = tuple(f"joint_{i}" for i in range(joints)), (0.1,) * joints
     if gripper:
         names, scale = (*names, "gripper"), (*scale, 1.0)
-    return ActionSpec(kind=kind, names=names, scale=scale, period_s=0.1)
+    return ActionSpec(kind=kind, names=names, scale=scale, period_s=period_s)
 
 
 class Rig:
-    """A gate, its clock, and the observation that the next `check` sees."""
+    """A gate, its clock, its lease, and the observation that the next `check` sees."""
 
     def __init__(
-        self, limits: SafetyLimits, action: ActionSpec, chain: SerialChain | None = None
+        self,
+        limits: SafetyLimits,
+        action: ActionSpec,
+        chain: SerialChain | None = None,
+        collision: Clearances | None = None,
     ) -> None:
         self.clock = ManualClock(start_ns=5_000_000_000)
-        self.gate = SafetyGate(limits, action, self.clock, chain)
+        self.gate = SafetyGate(limits, action, self.clock, chain, collision)
+        self.lease = self.gate.grant(Source.POLICY)
+        self.commands = 0
         self.tcp = np.array([0.0, 0.0, 0.0, *TOOL_DOWN], np.float32)
         self.q = np.zeros(len(limits.joint_lower_rad), np.float32)
         self.wrench = np.zeros(6, np.float32)
@@ -74,10 +83,27 @@ class Rig:
         fields = {"stamp_ns": self.clock.now_ns(), "vectors": vectors}
         return Observation(**(fields | changes))
 
+    def command(self, action: object, **changes: object) -> Command:
+        self.commands += 1
+        fields = {
+            "action": action,
+            "issued_ns": self.clock.now_ns(),
+            "source": Source.POLICY,
+            "epoch": self.lease.epoch,
+            "sequence": self.commands,
+        }
+        return Command(**(fields | changes))
+
     def check(self, *action: float, observation: Observation | None = None) -> SafeAction:
-        return self.gate.check(
-            np.array(action, np.float32), observation or self.observe(), self.clock.now_ns()
-        )
+        command = self.command(np.array(action, np.float32))
+        return self.gate.check(command, observation or self.observe())
+
+    def tick(self, *action: float) -> SafeAction:
+        """Check, let the tcp go where it was told, and wait for a period."""
+        safe = self.check(*action)
+        self.tcp[:3] += safe.values[:3]
+        self.clock.advance_s(self.gate.action.period_s)
+        return safe
 
 
 @pytest.fixture
@@ -87,11 +113,13 @@ def make_rig() -> Callable[..., Rig]:
         joints: int = 1,
         chain: SerialChain | None = None,
         *,
+        collision: Clearances | None = None,
         gripper: bool = False,
+        period_s: float = 0.1,
         **tighter: object,
     ) -> Rig:
-        action = build_action(kind, joints, gripper=gripper)
-        return Rig(build_limits(joints, **tighter), action, chain)
+        action = build_action(kind, joints, gripper=gripper, period_s=period_s)
+        return Rig(build_limits(joints, **tighter), action, chain, collision)
 
     return make
 

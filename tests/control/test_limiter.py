@@ -67,14 +67,6 @@ def test_new_episode_starts_from_rest(make_rig):
     np.testing.assert_allclose(rig.check(*FORWARD).values[0], 0.02, rtol=1e-6)
 
 
-def test_motion_starts_from_rest_after_a_hold(make_rig):
-    rig = make_rig(max_tcp_acceleration_m_s2=2.0)
-    for _ in range(3):
-        rig.check(*FORWARD)
-    rig.check(np.nan, 0, 0, 0, 0, 0)
-    np.testing.assert_allclose(rig.check(*FORWARD).values[0], 0.02, rtol=1e-6)
-
-
 def test_motion_out_of_the_box_is_cut_axis_by_axis(make_rig):
     rig = make_rig(workspace_max_m=(0.5, 1.0, 1.0))
     rig.tcp[0] = 0.48
@@ -148,7 +140,7 @@ def test_pressing_motion_is_taken_out_beyond_the_force_limit(make_rig):
     press(rig, 31.0)
     safe = rig.check(0.5, 0, -0.5, 0, 0, 0)
     np.testing.assert_allclose(safe.values[:3], [0.05, 0, 0], atol=1e-6)
-    assert (safe.reason, safe.state) == (GateReason.FORCE, GateState.HOLD)
+    assert (safe.reason, safe.state) == (GateReason.FORCE, GateState.RUN)
 
 
 def test_pressing_motion_is_free_up_to_the_force_limit(make_rig):
@@ -163,12 +155,13 @@ def test_motion_away_from_the_contact_stays_free(make_rig):
     assert not rig.check(0, 0, 0.5, 0, 0, 0).changed
 
 
-def test_state_is_hold_as_long_as_the_force_lasts_and_no_longer(make_rig):
+def test_pressing_motion_comes_back_once_the_force_is_gone(make_rig):
     rig = make_rig(max_force_n=30.0)
     press(rig, 31.0)
-    assert rig.check(0, 0, 0.5, 0, 0, 0).state == GateState.HOLD
+    assert rig.check(0, 0, -0.5, 0, 0, 0).values[2] == 0.0
     press(rig, 10.0)
-    assert rig.check(0, 0, 0.5, 0, 0, 0).state == GateState.RUN
+    assert not rig.check(0, 0, -0.5, 0, 0, 0).changed
+    assert rig.gate.counts.holds == 0
 
 
 def test_twisting_motion_is_taken_out_beyond_the_torque_limit(make_rig):
@@ -183,7 +176,7 @@ def test_twisting_motion_is_taken_out_beyond_the_torque_limit(make_rig):
 def test_twice_the_force_or_torque_latches_stop(make_rig, element):
     rig = make_rig(max_force_n=10.0, max_torque_n_m=10.0)
     rig.wrench[element] = 20.0
-    assert rig.check(*FORWARD).state == GateState.HOLD
+    assert rig.check(*FORWARD).state == GateState.RUN
     rig.wrench[element] = 20.1
     safe = rig.check(*FORWARD)
     assert (safe.state, safe.reason) == (GateState.STOP, GateReason.FORCE)

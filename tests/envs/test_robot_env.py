@@ -8,7 +8,7 @@ import pytest
 from robot_rl.control.safety import SafetyGate
 from robot_rl.core.errors import ContractError, GateStopError, HardwareError
 from robot_rl.core.spec import TCP_POSE
-from robot_rl.core.types import GateReason, GateState, Outcome
+from robot_rl.core.types import GateReason, GateState, Outcome, Source
 from robot_rl.envs.robot_env import RobotEnv
 
 RIGHT = np.array([1, 0, 0, 0, 0, 0], np.float32)
@@ -135,7 +135,53 @@ def test_nan_action_is_refused_and_counted_and_the_arm_holds(make_env):
     assert not result.terminated
     assert not result.truncated
     assert bench.stops == 0
+
+
+def test_what_is_wrong_with_a_command_holds_for_the_rest_of_the_episode(make_env):
+    env, _ = make_env()
+    env.reset(seed=0)
+    env.step(RIGHT * np.nan)
+    result = env.step(RIGHT)
+    assert (result.gate_reason, result.gate_state) == (GateReason.NOT_RUNNING, GateState.HOLD)
+    np.testing.assert_array_equal(result.executed_action, STILL)
+    env.reset(seed=1)
     assert env.step(RIGHT).gate_state == GateState.RUN
+
+
+def test_way_to_rest_after_a_refusal_is_what_was_executed(make_env):
+    # 1 m/s^2 is 0.01 m per period, a tenth of the action.
+    env, bench = make_env(max_tcp_acceleration_m_s2=1.0)
+    env.reset(seed=0)
+    for _ in range(3):
+        env.step(RIGHT)
+    executed = [env.step(RIGHT * np.nan).executed_action[0] for _ in range(3)]
+    np.testing.assert_allclose(executed, [0.2, 0.1, 0.0], rtol=1e-5)
+    assert bench.stops == 0
+
+
+@pytest.mark.parametrize("source", [Source.POLICY, Source.HUMAN, Source.DEMO, Source.HOLD])
+def test_whoever_may_drive_an_episode_gets_through(make_env, source):
+    env, _ = make_env()
+    env.reset(seed=0)
+    assert env.step(RIGHT, source).gate_reason == GateReason.PASSED
+
+
+@pytest.mark.parametrize("source", [Source.RESET, Source.REPLAY, Source.CALIBRATION])
+def test_nobody_else_moves_the_arm_in_an_episode(make_env, source):
+    env, _ = make_env()
+    env.reset(seed=0)
+    result = env.step(RIGHT, source)
+    assert result.gate_reason == GateReason.MODE
+    np.testing.assert_array_equal(result.executed_action, STILL)
+
+
+def test_lease_given_to_somebody_else_ends_what_the_loop_may_do(make_env):
+    env, _ = make_env()
+    env.reset(seed=0)
+    env.gate.grant(Source.HUMAN)
+    assert env.step(RIGHT).gate_reason == GateReason.LEASE
+    env.reset(seed=1)
+    assert env.step(RIGHT).gate_reason == GateReason.PASSED
 
 
 def test_reset_clears_the_gates_memory_of_motion(make_env):

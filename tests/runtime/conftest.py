@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from robot_rl.control.arbiter import Arbiter
+from robot_rl.control.arbiter import Arbiter, HandOver
 from robot_rl.control.chunk_player import ChunkPlayer
 from robot_rl.control.limits import SafetyLimits
 from robot_rl.control.safety import SafetyGate
@@ -284,7 +284,8 @@ def build_agent(base: Any = None, online: Any = None, execute: int = 3) -> Agent
 def build_rollout(
     env: RobotEnv, agent: Agent, *, release_s: float = 0.0, **options: Any
 ) -> Rollout:
-    return Rollout(env, agent, Arbiter(PERIOD_S, release_s=release_s), **options)
+    arbiter = Arbiter(ACTION, ManualClock(), HandOver(release_s=release_s))
+    return Rollout(env, agent, arbiter, **options)
 
 
 def build_metadata(seed: int = 0, **changes: Any) -> EpisodeMetadata:

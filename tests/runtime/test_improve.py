@@ -30,6 +30,7 @@ class Publisher:
         self.skipping: Callable[[int], int] = lambda version: 0
         self.version = first - 1
         self.steps = 0
+        self.time_is_up = False
 
     def add(self, transition) -> None:
         self.steps += 1
@@ -293,6 +294,26 @@ def test_a_learner_whose_last_step_was_not_finite_is_not_saved(site, caplog):
     assert "no checkpoint after episode 4: the last 3 steps" in caplog.text
 
 
+def test_once_the_time_without_a_learner_is_up_the_arm_is_held_and_the_episode_stored(site):
+    here = site(lambda v: (0.1, 0.0), env_steps=8)
+    taken: list[int] = []
+
+    def add(transition) -> None:
+        taken.append(transition.step)
+        here.link.time_is_up = transition.step >= 1
+
+    here.link.add = add
+    here.run()
+    (first, second) = here.episodes()
+    assert first.source.tolist() == [Source.POLICY] * 2 + [Source.HOLD] * 2
+    assert not first.action[2:].any()
+    # What the policy would have done is told all the same.
+    assert first.proposed_action[2:, 0] == pytest.approx(0.1)
+    # A new episode has a learner again, or does not begin.
+    assert second.source.tolist()[:2] == [Source.POLICY] * 2
+    assert taken == [0, 1, 2, 3] * 2
+
+
 def test_metrics_are_told_after_every_episode_with_updates(site):
     here = site(env_steps=12)
     here.run()
@@ -316,6 +337,7 @@ def test_an_episode_is_told_with_its_gate_and_force_in_numbers(kit):
     heard: list = []
     tell_episode("improve", episode, 77, 0.25, [heard.append])
     assert heard[:3] == [GateEvent(reason="NON_FINITE")] * 3
+    half, most = (np.quantile(episode.inference_s, share) for share in (0.5, 0.99))
     assert heard[3:] == [
         EpisodeEnded(
             phase="improve",
@@ -329,8 +351,14 @@ def test_an_episode_is_told_with_its_gate_and_force_in_numbers(kit):
             max_force_n=4.0,
             mean_force_n=4.0,
             gate_refused=3,
-            gate_holds=3,
+            gate_holds=1,
             wall_s=0.25,
+            lateness_p50_s=0.0,
+            lateness_p99_s=0.0,
+            inference_p50_s=float(half),
+            inference_p99_s=float(most),
+            age_p50_s=0.0,
+            age_p99_s=0.0,
         )
     ]
 

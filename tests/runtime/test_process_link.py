@@ -124,13 +124,6 @@ def exists(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-def add_for(seconds: float, link: ProcessLink, step: Transition) -> None:
-    end_s = time.monotonic() + seconds
-    while time.monotonic() < end_s:
-        link.add(step)
-        time.sleep(0.01)
-
-
 def add_all(link: ProcessLink, steps: list[Transition]) -> None:
     for step in steps:
         link.add(step)
@@ -167,7 +160,7 @@ def test_close_leaves_no_process_no_thread_and_no_descriptor(session: Session):
     assert session.leftovers == (0, 0, 0)
 
 
-def test_a_killed_learner_is_said_at_once_and_nobody_drives_on_for_ever(
+def test_a_killed_learner_is_said_at_once_and_the_policy_is_not_to_drive_for_ever(
     tiny: ModuleType, open_link: OpenLink, caplog: pytest.LogCaptureFixture
 ):
     link = open_link(finish_s=2.0)
@@ -178,15 +171,39 @@ def test_a_killed_learner_is_said_at_once_and_nobody_drives_on_for_ever(
     with pytest.raises(LearnerLostError, match="killed by SIGKILL"):
         link.sync()
     assert time.monotonic() - killed_s < 1.0
-    assert "the learner has ended" in caplog.text
+    assert "the learner has ended; the policy acts with the weights of now until 2 s" in (
+        caplog.text
+    )
     add_all(link, steps)
     with pytest.raises(LearnerLostError, match="resume"):
         link.state_dict()
-    with pytest.raises(LearnerLostError, match="SIGKILL"):
-        add_for(4.0, link, steps[0])
+    assert time_until_up(link) - killed_s == pytest.approx(2.0, abs=0.7)
+    link.add(steps[0])
     link.close()
     with pytest.raises(LearnerLostError, match="closed"):
         link.sync()
+    with pytest.raises(LearnerLostError, match="closed"):
+        link.add(steps[0])
+
+
+def time_until_up(link: ProcessLink) -> float:
+    deadline_s = time.monotonic() + 10.0
+    while not link.time_is_up:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    return time.monotonic()
+
+
+def test_without_a_time_the_policy_drives_to_the_end_of_the_episode(
+    open_link: OpenLink, caplog: pytest.LogCaptureFixture
+):
+    link = open_link()
+    assert not link.time_is_up
+    os.kill(link.pid, signal.SIGKILL)
+    with pytest.raises(LearnerLostError, match="resume"):
+        link.sync()
+    assert "until the episode ends" in caplog.text
+    assert not link.time_is_up
 
 
 def test_without_a_limit_sync_does_not_wait_yet_news_comes_until_it_falls_silent(
@@ -226,8 +243,10 @@ def test_what_waits_for_a_learner_is_bounded(
     monkeypatch.setattr("robot_rl.runtime.child_process._GRACE_S", 0.5)
     link = open_link("build_hanging", finish_s=0.0)
     # 64 KiB fit into the pipe, some 300 steps, and then it stays full.
+    add_all(link, tiny.build_steps(2_000))
+    assert link.time_is_up
     with pytest.raises(LearnerLostError, match="is 401 steps"):
-        add_all(link, tiny.build_steps(2_000))
+        link.sync()
     link.close()
     assert not exists(link.pid)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from robot_rl.control.operator_lease import LeaseChange
 from robot_rl.core.episode import Episode
 from robot_rl.core.errors import ContractError, HardwareError
 from robot_rl.core.spec import JOINT_POSITION
@@ -285,6 +286,68 @@ def test_a_proposal_of_nan_is_refused_and_the_arm_holds(kit):
     # What is kept for learning is finite: the refusal is in the gate's reason.
     assert len(buffer) == 3
     assert np.isfinite(episode.proposed_action).all()
+
+
+def test_where_a_person_and_the_policy_disagree_both_are_recorded(kit):
+    rng = np.random.default_rng(3)
+    env, _ = kit.env(horizon=200, goal_rad=99.0)
+    proposals, given = [], []
+
+    class Wild(kit.Steady):
+        def propose(self, observation, base_action, *, explore):
+            proposals.append(rng.uniform(-1, 1, 2).astype(F))
+            return proposals[-1]
+
+    class Erratic(kit.Person):
+        def poll(self, observation):
+            self.action = rng.uniform(-1, 1, 2).astype(F)
+            given.append(self.action if self._step in self.steps else None)
+            return super().poll(observation)
+
+    steps = set(np.flatnonzero(rng.random(200) < 0.5).tolist())
+    rollout = kit.rollout(env, kit.agent(online=Wild()), operator=Erratic(steps))
+    episode = run(kit, rollout)
+    assert episode.proposed_action.tolist() == [p.tolist() for p in proposals]
+    for t, said in enumerate(given):
+        driver, wanted = (Source.POLICY, proposals[t]) if said is None else (Source.HUMAN, said)
+        assert episode.source[t] == driver
+        # The limits of this arm are out of reach: what is executed is what its driver wants.
+        assert episode.action[t] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_a_device_that_is_lost_leaves_the_arm_held_and_no_other_episode_begins(kit, caplog):
+    env, bench = kit.env(horizon=6)
+
+    class Unplugged(kit.Person):
+        def poll(self, observation):
+            if self._step == 3:
+                raise HardwareError("the SpaceMouse is gone")
+            return super().poll(observation)
+
+    person = Unplugged((1, 2))
+    rollout = kit.rollout(env, kit.agent(online=kit.Steady((0.5, 0.0))), operator=person)
+    episode = run(kit, rollout)
+    assert episode.source.tolist() == [Source.POLICY, *[Source.HUMAN] * 2, *[Source.HOLD] * 3]
+    assert not episode.action[3:].any()
+    assert [e.change for e in rollout.take_overs] == [LeaseChange.TAKEN, LeaseChange.DEVICE_LOST]
+    assert "the SpaceMouse is gone; the arm is held" in caplog.text
+    with pytest.raises(HardwareError, match="the SpaceMouse is gone; see to the device, then res"):
+        run(kit, rollout, seed=1)
+    assert bench.seeds == [0]
+
+
+def test_a_held_rollout_lets_a_person_drive_and_the_policy_in_the_next_episode(kit):
+    env, _ = kit.env(horizon=4)
+    rollout = kit.rollout(env, kit.agent(online=kit.Steady()), operator=kit.Person((2,)))
+    held = run(kit, rollout, lambda step: rollout.hold())
+    sources = [Source.POLICY, Source.HOLD, Source.HUMAN, Source.HOLD]
+    assert held.source.tolist() == sources
+    assert run(kit, rollout, seed=1).source.tolist() == [
+        Source.POLICY,
+        Source.POLICY,
+        Source.HUMAN,
+        Source.POLICY,
+    ]
 
 
 def test_a_failing_device_ends_the_episode_and_the_next_begins_clean(kit):

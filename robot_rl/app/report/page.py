@@ -207,8 +207,8 @@ def _start(start: ComparedStart) -> dict[str, Any]:
 
 def _gate_total(gate: Mapping[str, int]) -> str:
     return (
-        f"Actions that the gate refused in the whole run: {count(gate['refused'])}. Periods in "
-        f"which it held the arm: {count(gate['holds'])}."
+        f"Actions that the gate refused in the whole run: {count(gate['refused'])}. Times that "
+        f"it held the arm: {count(gate['holds'])}."
     )
 
 

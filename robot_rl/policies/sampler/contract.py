@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from robot_rl.config.model import Config
+from robot_rl.policies.sampler.guidance import Guide
 
 Denoise = Callable[[Tensor, Tensor, Tensor], Tensor]
 """The network: (sample float32[b, h, d], step [b], features float32[b, m]) -> float32[b, h, d].
@@ -52,10 +53,37 @@ class Sampler(Protocol):
         """
         ...
 
+    def guided(self) -> GuidedSampler:
+        """Return itself, if its chunks can be made to fit to the one in play.
+
+        Raises:
+            ConfigError: if they cannot.
+        """
+        ...
+
     def one_step(self) -> Config:
         """Return the `OneStepConfig` with which a student of this sampler learns best.
 
         Raises:
             ConfigError: if a plan takes one call already.
+        """
+        ...
+
+
+class GuidedSampler(Protocol):
+    """A sampler that comes to a chunk in steps, so that it can be drawn aside on the way."""
+
+    def sample_guided(
+        self, denoise: Denoise, features: Tensor, noise: Tensor, guide: Guide
+    ) -> Tensor:
+        """Return chunks as `Sampler.sample` does, drawn towards what is being played.
+
+        With a mask of zeros they are equal to those of `Sampler.sample`.
+
+        Args:
+            denoise: the network; it is differentiated, so not in inference mode.
+            features: float32[b, m], of the observations.
+            noise: float32[b, h, d], standard normal.
+            guide: what is being played.
         """
         ...

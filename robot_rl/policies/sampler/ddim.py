@@ -13,6 +13,7 @@ from torch import Tensor
 from robot_rl.config.model import Config
 from robot_rl.core.errors import ConfigError
 from robot_rl.policies.sampler.contract import Denoise
+from robot_rl.policies.sampler.guidance import Guide
 from robot_rl.policies.sampler.one_step import OneStepConfig
 
 
@@ -89,15 +90,32 @@ class Ddim:
         """See `Sampler.sample`."""
         x = noise
         for c in self._steps:
-            step = torch.full((len(x),), c.step, dtype=torch.int64)
-            output = denoise(x, step, features)
-            if self.config.prediction == "epsilon":
-                clean, epsilon = (x - c.noise * output) / c.signal, output
-            else:
-                clean, epsilon = output, (x - c.signal * output) / c.noise
-            if self.config.clip_sample:
-                clean = clean.clamp(-1.0, 1.0)
-            x = c.next_signal * clean + c.next_noise * epsilon
+            clean, epsilon = self._estimate(denoise, x, c, features)
+            x = self._next(clean, epsilon, c)
+        return x
+
+    def guided(self) -> Ddim:
+        """See `Sampler.guided`."""
+        return self
+
+    def sample_guided(
+        self, denoise: Denoise, features: Tensor, noise: Tensor, guide: Guide
+    ) -> Tensor:
+        """See `GuidedSampler.sample_guided`.
+
+        Divided by signal + noise, a sample lies on a flow's straight path, at the time
+        signal / (signal + noise), and a DDIM step is an Euler step there. So the velocity's
+        correction counts times the step's length, and both divisions are undone.
+        """
+        x = noise
+        for c in self._steps:
+
+            def step(x: Tensor, c: _Step = c) -> tuple[Tensor, Tensor]:
+                clean, epsilon = self._estimate(denoise, x, c, features)
+                return clean, self._next(clean, epsilon, c)
+
+            pull, unguided = guide.pull(step, x, c.signal / (c.signal + c.noise))
+            x = unguided + (c.next_signal * c.noise - c.signal * c.next_noise) * pull
         return x
 
     def errors(
@@ -123,6 +141,20 @@ class Ddim:
         """Return float32[b, h, d]: `clean` diffused to `step` int64[b]."""
         signal = self._signal[step][:, None, None]
         return signal * clean + self._noise[step][:, None, None] * noise
+
+    def _estimate(
+        self, denoise: Denoise, x: Tensor, c: _Step, features: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the clean chunk that `x` is taken for, not clipped, and the noise in it."""
+        output = denoise(x, torch.full((len(x),), c.step, dtype=torch.int64), features)
+        if self.config.prediction == "epsilon":
+            return (x - c.noise * output) / c.signal, output
+        return output, (x - c.signal * output) / c.noise
+
+    def _next(self, clean: Tensor, epsilon: Tensor, c: _Step) -> Tensor:
+        if self.config.clip_sample:
+            clean = clean.clamp(-1.0, 1.0)
+        return c.next_signal * clean + c.next_noise * epsilon
 
 
 def _coefficients(scheduler: DDIMScheduler, stride: int) -> list[_Step]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from robot_rl.config.model import Config
 from robot_rl.policies.sampler.contract import Denoise
+from robot_rl.policies.sampler.guidance import Guide
 from robot_rl.policies.sampler.one_step import OneStepConfig
 
 NOISE_STEP = 100.0
@@ -50,18 +52,30 @@ class Flow:
 
     def sample(self, denoise: Denoise, features: Tensor, noise: Tensor) -> Tensor:
         """See `Sampler.sample`."""
-        x, dt = noise, 1.0 / self.config.inference_steps
 
         def velocity(x: Tensor, t: float) -> Tensor:
-            return denoise(x, torch.full((len(x),), NOISE_STEP * (1.0 - t)), features)
+            return _slope(denoise, x, t, features)
 
-        for step in range(self.config.inference_steps):
-            t = step * dt
-            slope = velocity(x, t)
-            if self.config.method == "midpoint":
-                slope = velocity(x + 0.5 * dt * slope, t + 0.5 * dt)
-            x = x + dt * slope
-        return x
+        return self._follow(velocity, noise)
+
+    def guided(self) -> Flow:
+        """See `Sampler.guided`."""
+        return self
+
+    def sample_guided(
+        self, denoise: Denoise, features: Tensor, noise: Tensor, guide: Guide
+    ) -> Tensor:
+        """See `GuidedSampler.sample_guided`: the velocity of equation 2 takes the place of its."""
+
+        def velocity(x: Tensor, t: float) -> Tensor:
+            def estimate(x: Tensor) -> tuple[Tensor, Tensor]:
+                slope = _slope(denoise, x, t, features)
+                return x + (1.0 - t) * slope, slope
+
+            pull, slope = guide.pull(estimate, x, t)
+            return slope + pull
+
+        return self._follow(velocity, noise)
 
     def errors(
         self, denoise: Denoise, clean: Tensor, features: Tensor, generator: torch.Generator
@@ -76,3 +90,18 @@ class Flow:
     def one_step(self) -> OneStepConfig:
         """See `Sampler.one_step`: a single Euler step."""
         return OneStepConfig(step=NOISE_STEP, noise_gain=1.0)
+
+    def _follow(self, velocity: Callable[[Tensor, float], Tensor], x: Tensor) -> Tensor:
+        """Solve dx/dt = velocity(x, t) from t = 0 to 1."""
+        dt = 1.0 / self.config.inference_steps
+        for step in range(self.config.inference_steps):
+            t = step * dt
+            slope = velocity(x, t)
+            if self.config.method == "midpoint":
+                slope = velocity(x + 0.5 * dt * slope, t + 0.5 * dt)
+            x = x + dt * slope
+        return x
+
+
+def _slope(denoise: Denoise, x: Tensor, t: float, features: Tensor) -> Tensor:
+    return denoise(x, torch.full((len(x),), NOISE_STEP * (1.0 - t)), features)

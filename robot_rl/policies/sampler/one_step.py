@@ -7,7 +7,7 @@ from torch import Tensor
 
 from robot_rl.config.model import Config
 from robot_rl.core.errors import ConfigError
-from robot_rl.policies.sampler.contract import Denoise
+from robot_rl.policies.sampler.contract import Denoise, GuidedSampler
 
 
 class OneStepConfig(Config):
@@ -60,6 +60,17 @@ class OneStep:
         raise ConfigError(
             "sampler one_step: it learns from a teacher's plans, not from demonstrations; train "
             "with another sampler and set imitate.student"
+        )
+
+    def guided(self) -> GuidedSampler:
+        """See `Sampler.guided`.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(
+            "sampler one_step: it plans with one call, on which nothing can be guided; set "
+            "chunking.mode to trim or ensemble, or play the teacher"
         )
 
     def one_step(self) -> OneStepConfig:

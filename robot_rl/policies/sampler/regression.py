@@ -7,7 +7,7 @@ from torch import Tensor
 
 from robot_rl.config.model import Config
 from robot_rl.core.errors import ConfigError
-from robot_rl.policies.sampler.contract import Denoise
+from robot_rl.policies.sampler.contract import Denoise, GuidedSampler
 from robot_rl.policies.sampler.one_step import OneStepConfig
 
 
@@ -37,6 +37,17 @@ class Regression:
     ) -> Tensor:
         """See `Sampler.errors`; nothing is drawn."""
         return (_predict(denoise, features, clean) - clean).square().mean(-1)
+
+    def guided(self) -> GuidedSampler:
+        """See `Sampler.guided`.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(
+            "sampler regression: it plans with one call, on which nothing can be guided; set "
+            "chunking.mode to trim or ensemble, or train with the ddim or the flow sampler"
+        )
 
     def one_step(self) -> OneStepConfig:
         """See `Sampler.one_step`.
