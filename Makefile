@@ -21,7 +21,8 @@ test:
 
 bench:
 	@scripts/setup.sh peers
-	for bench in throughput lateness learner learning replay dataset_io; do \
+	for bench in throughput lateness cartesian chunking contact fault_matrix learner learning \
+	    replay dataset_io; do \
 	  .venv/bin/python scripts/bench/$$bench.py --quick --json runs/bench-quick/$$bench.json || exit; \
 	done
 
