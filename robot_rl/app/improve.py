@@ -59,6 +59,9 @@ def improve(run: RunContext) -> None:
                 sinks=run.sinks,
                 progress=progress,
             )
+            if config.cell.realtime:
+                # Only now: the learner's process would have inherited priority and cores.
+                config.cell.realtime.apply()
             improvement.run(run.stop)
             save_improved(run.folder.improved, judge.deployed, base)
             updates = link.sync().updates

@@ -65,8 +65,9 @@ class Limiter:
             motion: so far.
             reading: the arm as measured; None if that is not known.
         """
-        if reading is None:
-            return motion.braked()
+        braked = motion.braked()
+        if reading is None or not any(braked.step):
+            return braked
         return self._law.brake(motion, self._space.look(reading))[0]
 
 
