@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,7 @@ RADIAN_M = 0.3
 """What makes one number of metres and radians, as in the inverse kinematics."""
 
 
+@functools.cache
 def cell_limits() -> SafetyLimits:
     """Of the simulated FR3."""
     return SafetyLimits.model_validate(yaml.safe_load(CELL.read_text())["limits"])
