@@ -24,6 +24,7 @@ from robot_rl.control.motion.stop_plan import Part
 from robot_rl.control.motion.tcp_space import TcpSpace
 from robot_rl.control.motion.view import Space
 from robot_rl.control.motion.wish import Wish
+from robot_rl.core.errors import ConfigError
 from robot_rl.core.spec import ActionSpec
 from robot_rl.core.types import GateReason
 
@@ -77,7 +78,13 @@ def build_limiter(
     chain: SerialChain | None,
     clearances: Clearances | None,
 ) -> Limiter:
-    """Return the limiter of an action space."""
+    """Return the limiter of an action space.
+
+    Raises:
+        ConfigError: if limits, action and chain are not of the same arm.
+    """
+    size = action.size - (action.names[-1] == "gripper")
+    _check_arm(limits, action.kind, size, chain, clearances)
     t = action.period_s
     if action.kind == "tcp_delta":
         return Limiter(TcpSpace(limits, t, chain, clearances), _tcp_parts(limits, t))
@@ -111,3 +118,31 @@ def _joint_parts(limits: SafetyLimits, t: float) -> list[Part]:
         strict=True,
     )
     return [Part(i, i + 1, v * t, a * t**2, j * t**3) for i, (v, a, j) in enumerate(rows)]
+
+
+def _check_arm(
+    limits: SafetyLimits,
+    kind: str,
+    size: int,
+    chain: SerialChain | None,
+    clearances: Clearances | None,
+) -> None:
+    joints = len(limits.joint_lower_rad)
+    if kind == "opaque":
+        raise ConfigError(
+            "actions of kind 'opaque' come from imported data: what they would do to an arm is "
+            "not known here, and no gate lets them through; expected tcp_delta or joint_delta"
+        )
+    if kind == "tcp_delta" and size != 6:
+        raise ConfigError(
+            f"tcp_delta has {size} elements besides the gripper, expected 6: translation [m] "
+            "and rotation vector [rad]"
+        )
+    if kind == "tcp_delta" and clearances is not None and chain is None:
+        raise ConfigError(
+            "how a tcp delta changes the distances between bodies needs the arm's chain"
+        )
+    expected = size if kind == "joint_delta" else chain.joints if chain else joints
+    for name, count in (("limits", joints), ("chain", chain.joints if chain else expected)):
+        if count != expected:
+            raise ConfigError(f"the {name} are of {count} joints, the arm has {expected}")

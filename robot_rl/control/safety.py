@@ -27,7 +27,7 @@ from robot_rl.control.limits import SafetyLimits
 from robot_rl.control.motion.reading import Reading, read
 from robot_rl.control.permission import Permission
 from robot_rl.core.clock import NS_PER_S, Clock
-from robot_rl.core.errors import ConfigError, ContractError
+from robot_rl.core.errors import ContractError
 from robot_rl.core.spec import JOINT_POSITION, TCP_POSE, ActionSpec
 from robot_rl.core.types import (
     Command,
@@ -86,13 +86,12 @@ class SafetyGate:
         self.limits = limits
         self._clock = clock
         self._arm = action.size - (action.names[-1] == "gripper")
-        _check_arm(limits, action.kind, self._arm, chain, collision)
+        self._limiter = build_limiter(limits, action, chain, collision)
         if action.kind == "tcp_delta":
             self._needed = {TCP_POSE: 7} | ({JOINT_POSITION: chain.joints} if chain else {})
         else:
             self._needed = {JOINT_POSITION: self._arm}
         self._scale = np.asarray(action.scale, np.float32)
-        self._limiter = build_limiter(limits, action, chain, collision)
         self._permission = Permission()
         self._continuity = Continuity(limits, action.period_s)
         self._record = GateRecord(limits.fresh_samples_to_resume)
@@ -296,31 +295,3 @@ def _clip(action: Vector) -> tuple[Vector, bool]:
 def _check_name(by: str, what: str) -> None:
     if not by.strip():
         raise ContractError(f"{what} by a named person; got no name")
-
-
-def _check_arm(
-    limits: SafetyLimits,
-    kind: str,
-    size: int,
-    chain: SerialChain | None,
-    collision: Clearances | None,
-) -> None:
-    joints = len(limits.joint_lower_rad)
-    if kind == "opaque":
-        raise ConfigError(
-            "actions of kind 'opaque' come from imported data: what they would do to an arm is "
-            "not known here, and no gate lets them through; expected tcp_delta or joint_delta"
-        )
-    if kind == "tcp_delta" and size != 6:
-        raise ConfigError(
-            f"tcp_delta has {size} elements besides the gripper, expected 6: translation [m] "
-            "and rotation vector [rad]"
-        )
-    if kind == "tcp_delta" and collision is not None and chain is None:
-        raise ConfigError(
-            "how a tcp delta changes the distances between bodies needs the arm's chain"
-        )
-    expected = size if kind == "joint_delta" else chain.joints if chain else joints
-    for name, count in (("limits", joints), ("chain", chain.joints if chain else expected)):
-        if count != expected:
-            raise ConfigError(f"the {name} are of {count} joints, the arm has {expected}")

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from gate_arm import ANYTHING, CELLS, Cell, Oracle, Station, joints
+from gate_arm import ANYTHING, CELLS, Cell, Station, joints
 from gate_faults import COMMAND_FAULTS, OBSERVATION_FAULTS
+from gate_oracle import Oracle
 
 from robot_rl.core.errors import ContractError
 from robot_rl.core.types import GateReason, GateState, SafeAction, Source

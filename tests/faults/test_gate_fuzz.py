@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gate_arm import CELLS, Oracle, Station
+from gate_arm import CELLS, Station
 from gate_faults import COMMAND_FAULTS, OBSERVATION_FAULTS, observation_faults
+from gate_oracle import Oracle
 
 from robot_rl.core.types import GateReason, GateState, SafeAction, Source
 

@@ -101,7 +101,8 @@ class MotionLaw:
         shares = [s / b if b else 0.0 for s, b in zip(step, braked.step, strict=True)]
         if all(0.0 <= share <= 1.0 for share in shares):
             return Motion(step, change, braked.plan.shortened(shares), braked.period), reason
-        return Motion(step, change, plan_stop(step, change, self._parts)), reason
+        # Nothing of the change is in the new plan: it could lead beyond the greatest speed.
+        return Motion(step, change, plan_stop(step, [0.0] * self._size, self._parts)), reason
 
     def follow(self, motion: Motion, wish: list[float], view: View) -> tuple[Motion, GateReason]:
         """The motion that is nearest to a wish, and why it is not there.
