@@ -1,0 +1,1 @@
+"""Base policies from everywhere behind one contract, `robot_rl.policies.base`."""
