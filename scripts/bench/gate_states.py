@@ -212,7 +212,9 @@ def measure(fault: str, state: str) -> Outcome:
         last = scene.tick(_WATCHED)
         reports = rig.reports[before:]
         gravest = max(report.state for report in reports)
-        declared = next(report for report in reports if report.state == gravest)
+        graver = [report for report in reports if report.state == gravest]
+        # Silence slows the arm before it counts as a loss.
+        declared = next((r for r in graver if r.reason == GateReason.PEER_LOST), graver[0])
         runs = last.state == GateState.RUN
         changed = gravest != rig.reports[before - 1].state
         return Outcome(

@@ -47,7 +47,7 @@ class Seat:
         self._kind = ""
         self._action: Vector | None = None
         self._driven_ns = 0
-        self._watchdog = Watchdog((), self._clock)
+        self._watchdog = self._early = Watchdog((), self._clock)
 
     def take(self, channel: Channel, ask: Ask, epoch: int) -> None:
         """Let whoever asks sit here; commands of any other epoch are refused from now on."""
@@ -58,11 +58,13 @@ class Seat:
         peer = watched(ask.kind, "gate")
         sooner = replace(peer, limit_s=peer.limit_s - 2.0 * self._tick_s)
         self._watchdog = Watchdog((sooner,), self._clock)
+        self._early = Watchdog((replace(sooner, limit_s=sooner.limit_s / 2.0),), self._clock)
         self.beat()
 
     def beat(self) -> None:
         """Whoever sits here was heard."""
         self._watchdog.beat(self._kind)
+        self._early.beat(self._kind)
 
     def drive(self, channel: Channel, drive: Drive) -> GateReason:
         """Take a command into force if it is of this seat's lease and newer than the last.
@@ -90,6 +92,11 @@ class Seat:
     def issued_ns(self) -> int:
         """When what is in force was decided: an action is decided anew all through its period."""
         return min(self._clock.now_ns(), self._driven_ns + self._action_ns)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether half of the silence that is borne has passed: time to slow down."""
+        return bool(self._early.lost())
 
     @property
     def loss(self) -> str:

@@ -122,6 +122,10 @@ class GateServer:
     def _watch(self, tick: Tick) -> None:
         """Notice what is amiss and what is over, apart from the commands themselves."""
         self._watch_robot()
+        driving = self._desk.person if self._by_person else self._desk.actor
+        if driving.overdue:
+            # The arm slows before the loss is certain; it goes on by itself if it was none.
+            self.gate.hold(GateReason.STALE_COMMAND, f"{driving.name} has not been heard lately")
         for seat in (self._desk.actor, self._desk.person):
             if loss := seat.loss:
                 self._lose(seat, loss)
