@@ -9,7 +9,7 @@ of its loop, jumps of the wall clock, forged messages of an actor, second gates.
 Rows called `live` are of real processes on this machine, so the operating system's part is in
 them (`late_ms` is how late the gate's loop woke); all others pass in a time of their own and are
 the same every time. Speeds and ways of the tool are those of the simulated arm's physics, under
-the limits of `configs/cells/sim_fr3.yaml`: 0.25 m/s, 2.5 m/s^2, 100 m/s^3.
+the limits of `configs/cells/sim_fr3.yaml`: 0.25 m/s, 2.5 m/s^2, 50 m/s^3.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ from robot_rl.runtime.gate.message import (
 
 ACTOR_SOCKET = "actor.sock"
 PERSON_SOCKET = "person.sock"
-BEAT_S = 0.02
-"""How often a commander says that it is alive, 50 times a second."""
+BEAT_S = 0.01
+"""How often a commander says that it is alive, 100 times a second."""
 
 
 class GateClient:

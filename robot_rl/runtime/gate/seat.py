@@ -58,7 +58,7 @@ class Seat:
         peer = watched(ask.kind, "gate")
         sooner = replace(peer, limit_s=peer.limit_s - 2.0 * self._tick_s)
         self._watchdog = Watchdog((sooner,), self._clock)
-        self._early = Watchdog((replace(sooner, limit_s=sooner.limit_s / 2.0),), self._clock)
+        self._early = Watchdog((replace(sooner, limit_s=sooner.limit_s / 3.0),), self._clock)
         self.beat()
 
     def beat(self) -> None:
@@ -95,7 +95,7 @@ class Seat:
 
     @property
     def overdue(self) -> bool:
-        """Whether half of the silence that is borne has passed: time to slow down."""
+        """Whether a third of the silence that is borne has passed: time to slow down."""
         return bool(self._early.lost())
 
     @property

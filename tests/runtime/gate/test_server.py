@@ -49,9 +49,9 @@ def test_a_new_gate_moves_nothing_before_a_person_has_looked(rig):
 def test_an_action_is_played_as_a_velocity_for_its_whole_period(rig, running):
     before = np.array(rig.reports[-1].travel)
     running.command(LEFT)
-    rig.tick(5)
-    running.beat()
-    after = np.array(rig.tick(5).travel)
+    for _ in range(5):
+        after = np.array(rig.tick(2).travel)
+        running.beat()
     # Half of full speed for one period of 0.1 s, which is one action.
     np.testing.assert_allclose(after - before, LEFT, atol=1e-6)
     assert rig.reports[-1].executed == pytest.approx(LEFT.tolist(), abs=1e-6)
@@ -84,17 +84,17 @@ def test_a_silent_actor_is_lost_within_the_limit_and_only_a_person_resumes(rig, 
     report = rig.drive(running, LEFT, 30)
     assert (report.state, rig.driver.speed_m_s) == (GateState.HOLD, 0.0)
     rig.resume()
-    assert rig.drive(running, LEFT, 2).state == GateState.RUN
+    assert rig.drive(running, LEFT, 4).state == GateState.RUN
 
 
-def test_the_arm_slows_at_half_the_silence_that_is_borne_and_goes_on_if_the_actor_is_heard_again(
+def test_the_arm_slows_at_a_third_of_the_silence_borne_and_goes_on_if_the_actor_is_heard_again(
     rig, running
 ):
     running.command(LEFT)
     last_word_s = rig.now_s
     while rig.tick().state == GateState.RUN:
         pass
-    assert rig.now_s - last_word_s <= 0.06 + 1e-9
+    assert rig.now_s - last_word_s <= 0.04 + 1e-9
     assert rig.reports[-1].reason == GateReason.STALE_COMMAND
     report = rig.drive(running, LEFT, 20)
     assert report.state == GateState.RUN
@@ -241,7 +241,7 @@ def test_a_stop_comes_from_anybody_and_ends_only_in_the_name_of_who_read_its_cau
         assert rig.tick().state == GateState.STOP
         rig.seat(running)
         person.clear("Ada", report.cause)
-        assert rig.drive(running, LEFT, 2).state == GateState.RUN
+        assert rig.drive(running, LEFT, 4).state == GateState.RUN
         person.clear("Ada", report.cause)
         rig.tick()
         person.latest()
@@ -257,9 +257,10 @@ def test_a_fault_of_the_robot_latches_and_one_word_of_a_person_ends_both(rig, ru
         assert report.cause == f"robot: PROTECTIVE_STOP: fault {number}"
         assert rig.driver.speed_m_s == 0.0
         running.beat()
-        assert rig.clear().state == GateState.RUN
+        assert rig.clear().state < GateState.STOP
         assert rig.driver.fault == ""
-        rig.drive(running, LEFT)
+        # Nobody was heard while the person read.
+        assert rig.drive(running, LEFT, 5).state == GateState.RUN
 
 
 def test_a_word_to_clear_is_forgotten_if_the_robot_does_not_follow_it(rig, running):
@@ -303,7 +304,7 @@ def recover(rig: Rig, actor) -> None:
         assert "no command for" in rig.reports[-1].cause
         actor.beat()
         rig.clear()
-    assert rig.drive(actor, LEFT, 2).state == GateState.RUN
+    assert rig.drive(actor, LEFT, 4).state == GateState.RUN
 
 
 def test_what_is_not_read_is_dropped_and_the_gate_goes_on(rig, running):
