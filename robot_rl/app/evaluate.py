@@ -18,7 +18,7 @@ from robot_rl.core.episode import Episode
 from robot_rl.core.errors import DependencyError
 from robot_rl.core.spec import WRENCH
 from robot_rl.core.types import Image, Transition
-from robot_rl.policies.chunk_policy import ChunkPolicy
+from robot_rl.policies.ready_base import RunBase
 from robot_rl.runtime.events import PhaseProgress, read_events
 from robot_rl.runtime.improve import tell_episode
 from robot_rl.runtime.rollout import Agent, force_curve, succeeded
@@ -60,7 +60,7 @@ def _run(
     run: RunContext,
     name: str,
     agent: Agent,
-    base: ChunkPolicy,
+    base: RunBase,
     seeds: Sequence[int],
     *,
     done: int,

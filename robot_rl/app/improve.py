@@ -13,7 +13,7 @@ from robot_rl.app.improved import check_base, new_policy, save_improved
 from robot_rl.app.learner_link import open_link
 from robot_rl.app.run_config import JUDGING_SEEDS, SEEDS_PER_RUN
 from robot_rl.app.run_context import RunContext
-from robot_rl.policies.chunk_policy import ChunkPolicy
+from robot_rl.policies.ready_base import RunBase
 from robot_rl.runtime.checkpoint import flatten, latest_checkpoint, save_checkpoint
 from robot_rl.runtime.evaluator import Deployed, NeverWorse, evaluate
 from robot_rl.runtime.improve import PHASE, Improvement, Progress, Trainable
@@ -70,7 +70,7 @@ def improve(run: RunContext) -> None:
         summary |= {"human_steps": progress.human_steps, "updates": updates}
 
 
-def _restore(run: RunContext, base: ChunkPolicy, policy: Trainable) -> tuple[NeverWorse, Progress]:
+def _restore(run: RunContext, base: RunBase, policy: Trainable) -> tuple[NeverWorse, Progress]:
     """The judge and the progress as of the last checkpoint, or fresh ones."""
     config = run.config.improve
     seeds = range(JUDGING_SEEDS, JUDGING_SEEDS + config.judge_episodes)
@@ -103,7 +103,7 @@ def _save(
     progress: Progress,
     judge: NeverWorse,
     state: Mapping[str, Any],
-    base: ChunkPolicy,
+    base: RunBase,
 ) -> None:
     """Write a checkpoint: learner, judge and progress; the episodes are in the store already."""
     tensors, tree = flatten(state)

@@ -6,18 +6,18 @@ from pathlib import Path
 
 from robot_rl.app.run_config import RunConfig
 from robot_rl.core.errors import ConfigError, FingerprintError
-from robot_rl.policies.chunk_policy import ChunkPolicy
+from robot_rl.policies.ready_base import RunBase
 from robot_rl.runtime.checkpoint import latest_checkpoint, save_checkpoint
 from robot_rl.runtime.evaluator import Deployed
 from robot_rl.runtime.improve import Trainable
 
 
-def new_policy(config: RunConfig, base: ChunkPolicy) -> Trainable:
+def new_policy(config: RunConfig, base: RunBase) -> Trainable:
     """An online policy with fresh weights, version 0, of the run's learner."""
     return config.learner.build(base, config.seed).policy()
 
 
-def save_improved(path: Path, deployed: Deployed, base: ChunkPolicy) -> None:
+def save_improved(path: Path, deployed: Deployed, base: RunBase) -> None:
     """Save the deployed policy; without weights the base alone is deployed."""
     meta = {
         "version": deployed.version,
@@ -30,7 +30,7 @@ def save_improved(path: Path, deployed: Deployed, base: ChunkPolicy) -> None:
     save_checkpoint(path, step, deployed.weights or {}, meta, keep=1)
 
 
-def load_improved(path: Path, config: RunConfig, base: ChunkPolicy) -> Trainable | None:
+def load_improved(path: Path, config: RunConfig, base: RunBase) -> Trainable | None:
     """The deployed online policy, or None if the base alone is deployed.
 
     Raises:
@@ -48,7 +48,7 @@ def load_improved(path: Path, config: RunConfig, base: ChunkPolicy) -> Trainable
     return policy
 
 
-def check_base(fingerprint: str, base: ChunkPolicy, where: Path) -> None:
+def check_base(fingerprint: str, base: RunBase, where: Path) -> None:
     """Refuse what belongs to another base policy.
 
     Raises:

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from robot_rl.app.base import load_base
 from robot_rl.app.improved import check_base
 from robot_rl.app.run_context import RunContext
 from robot_rl.app.run_folder import RunFolder
-from robot_rl.app.station import Station
-from robot_rl.control.chunk_player import ChunkPlayer
+from robot_rl.app.station import Station, blocking_player
 from robot_rl.core.spec import TaskSpec
 from robot_rl.data.store.episode_reader import EpisodeReader
-from robot_rl.policies.chunk_policy import ChunkPolicy
+from robot_rl.policies.ready_base import RunBase
 from robot_rl.runtime.checkpoint import latest_checkpoint, unflatten
 from robot_rl.runtime.link import InlineLink, LearnerLink
 from robot_rl.runtime.process_link import ProcessLink
@@ -24,7 +24,7 @@ from robot_rl.runtime.worker import LearnerWorker
 
 
 @contextmanager
-def open_link(run: RunContext, base: ChunkPolicy) -> Iterator[LearnerLink]:
+def open_link(run: RunContext, base: RunBase) -> Iterator[LearnerLink]:
     """The learner of a run, up to date with everything that the run has recorded.
 
     The caller has the `online` store open: what a killed recording left is then in it.
@@ -52,12 +52,12 @@ def worker_from_folder(arguments: str) -> LearnerWorker:
     """Build the worker in a process that knows only the run's folder (JSON: `folder`)."""
     folder = RunFolder.open(Path(json.loads(arguments)["folder"]))
     station = Station.of_run(folder.config)
-    base = ChunkPolicy.load(folder.base, station.bench.task.contract)
+    base = load_base(folder, station.bench.task)
     return build_worker(folder, station.bench.task, station, base)
 
 
 def build_worker(
-    folder: RunFolder, task: TaskSpec, station: Station, base: ChunkPolicy
+    folder: RunFolder, task: TaskSpec, station: Station, base: RunBase
 ) -> LearnerWorker:
     """Fill the buffers from the stores and restore the last checkpoint, if there is one.
 
@@ -67,7 +67,7 @@ def build_worker(
         FingerprintError: if the checkpoint or an episode belongs to another base policy.
     """
     config = folder.config
-    player = ChunkPlayer(base, base.config.execute)
+    player = blocking_player(base)
     demos = EpisodeReader(folder.demos, station.recording)
     good = [relabel_base(e, player) for e in demos if succeeded(e)]
     learner = config.learner.build(base, config.seed)

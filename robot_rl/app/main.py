@@ -24,6 +24,7 @@ COMMANDS = {
     "improve": (RUN, "improve it on the robot"),
     "evaluate": (RUN, "compare base and improved policy from matched starts"),
     "data": ("robot_rl.app.data.command:main", "look at, repair, label and exchange episodes"),
+    "serve": ("robot_rl.app.serve:main", "serve base policies over a websocket"),
     "gate": ("robot_rl.runtime.gate.process:main", "guard a cell's arm in a process of its own"),
     "driver": ("robot_rl.runtime.gate.driver.process:main", "hold a robot for the gate"),
 }
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         Console(soft_wrap=True).print(help_text(), markup=False, highlight=False)
         return 0
-    if words[0] in ("data", "gate", "driver"):
+    if words[0] in COMMANDS and COMMANDS[words[0]][0] != RUN:
         return _load(COMMANDS[words[0]][0])(words[1:])
     # Options may stand before the verb: then it is for the run's own parser to find it.
     if words[0] not in COMMANDS and not words[0].startswith("-"):

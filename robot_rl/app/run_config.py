@@ -108,6 +108,10 @@ class RunConfig(Config):
     Args:
         name: of the run's folder.
         seed: decides everything random.
+        base: the base policy: settings of one that the run trains, `policies.chunk_policy:
+            ChunkPolicyConfig`, or an adapter to one that is ready, whose `build(task)` returns a
+            `policies.base.BasePolicy`.
+        imitate: how the base policy is trained; left out where it is ready.
         demonstrator, supervisor: components whose `build(bench)` returns a `core.protocol.
             Operator`; without a supervisor nobody intervenes.
         learner: a component whose `build(base, seed)` returns a
@@ -145,8 +149,8 @@ class RunConfig(Config):
     demonstrator: Component
     supervisor: Component | None = None
     collect: CollectConfig
-    base: ChunkPolicyConfig
-    imitate: ImitateConfig
+    base: Component
+    imitate: ImitateConfig | None = None
     learner: Component
     reward: Component = TaskRewardConfig()
     schedule: ScheduleConfig
@@ -165,6 +169,11 @@ class RunConfig(Config):
     learner_timeout_s: float = Field(default=watched("learner", "actor").limit_s, gt=0)
     act_without_learner_s: float | None = Field(default=None, ge=0)
     metrics: tuple[Literal["tensorboard", "trackio"], ...] = ()
+
+    @property
+    def trained_base(self) -> ChunkPolicyConfig | None:
+        """Settings of the base policy that the run trains; None if it is ready."""
+        return self.base if isinstance(self.base, ChunkPolicyConfig) else None
 
     @property
     def limits_in_force(self) -> LimitsInForce:
@@ -190,10 +199,19 @@ class RunConfig(Config):
         )
 
     @model_validator(mode="after")
+    def _base_is_trained_or_ready(self) -> Self:
+        if (self.trained_base is None) != (self.imitate is None):
+            raise ValueError(
+                "imitate: expected for a base policy that is to be trained, and only for that one"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _plans_can_be_guided(self) -> Self:
-        if self.chunking and self.chunking.mode == "realtime":
-            sampler = self.base.sampler.build()
-            (sampler.one_step().build() if self.imitate.student else sampler).guided()
+        if self.trained_base and self.chunking and self.chunking.mode == "realtime":
+            sampler = self.trained_base.sampler.build()
+            student = self.imitate and self.imitate.student
+            (sampler.one_step().build() if student else sampler).guided()
         return self
 
     @model_validator(mode="after")
@@ -208,6 +226,6 @@ class RunConfig(Config):
 
     @model_validator(mode="after")
     def _a_student_has_something_to_learn(self) -> Self:
-        if self.imitate.student:
-            self.base.sampler.build().one_step()
+        if self.trained_base and self.imitate and self.imitate.student:
+            self.trained_base.sampler.build().one_step()
         return self

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
+from robot_rl.app.base import load_base
 from robot_rl.app.run_folder import RunFolder
 from robot_rl.app.station import Station
 from robot_rl.config.provenance import config_hash, provenance
@@ -16,7 +17,7 @@ from robot_rl.core.errors import ConfigError, RobotRlError
 from robot_rl.core.protocol import Operator
 from robot_rl.core.spec import TaskSpec
 from robot_rl.data.store.episode_store import EpisodeStore
-from robot_rl.policies.chunk_policy import ChunkPolicy
+from robot_rl.policies.ready_base import RunBase
 from robot_rl.runtime.events import Event, PhaseEnded, PhaseStarted, Sink, send
 from robot_rl.runtime.rollout import succeeded
 
@@ -96,19 +97,17 @@ class RunContext:
             raise ConfigError(f"{self.folder.path} has no demonstrations: run `robot-rl collect`")
         return good
 
-    def base(self) -> ChunkPolicy:
-        """The trained base policy.
+    def base(self) -> RunBase:
+        """The base policy, trained or ready.
 
         Raises:
             ConfigError: if it is not trained yet.
             FingerprintError: if it is of another task.
         """
-        if not self.folder.base.is_dir():
-            raise ConfigError(f"{self.folder.path} has no base policy: run `robot-rl imitate`")
-        return ChunkPolicy.load(self.folder.base, self.task.contract)
+        return load_base(self.folder, self.task)
 
     def metadata(
-        self, seed: int, base: ChunkPolicy | None = None, operator: Operator | None = None
+        self, seed: int, base: RunBase | None = None, operator: Operator | None = None
     ) -> EpisodeMetadata:
         """What is recorded with an episode that starts now."""
         return EpisodeMetadata(

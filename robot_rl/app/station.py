@@ -9,14 +9,17 @@ from robot_rl.config.model import Buildable
 from robot_rl.control.arbiter import Arbiter, HandOver
 from robot_rl.control.chunk_player import ChunkPlayer, Player
 from robot_rl.control.chunking.async_player import AsyncChunkPlayer, ChunkingConfig
-from robot_rl.control.chunking.planner import Unguided
+from robot_rl.control.chunking.planner import ContinuingPolicy, Unguided
 from robot_rl.control.chunking.thread_planner import ThreadPlanner
 from robot_rl.control.safety import SafetyGate
+from robot_rl.core.errors import ConfigError
 from robot_rl.core.protocol import Bench, OnlinePolicy, Operator
 from robot_rl.core.recording import RecordingSpec
 from robot_rl.core.types import Source
 from robot_rl.envs.robot_env import RobotEnv
 from robot_rl.policies.chunk_policy import ChunkPolicy
+from robot_rl.policies.episode_policy import EpisodePolicy, RememberingPlayer
+from robot_rl.policies.ready_base import ReadyBase, RunBase
 from robot_rl.policies.realtime import RealtimePolicy
 from robot_rl.runtime.rollout import Agent, Rollout
 
@@ -67,23 +70,37 @@ class Station:
         """What the episodes that are recorded here have in common."""
         return RecordingSpec(robot=self.bench.robot.spec.name, task=self.bench.task)
 
-    def agent(self, base: ChunkPolicy | None = None, online: OnlinePolicy | None = None) -> Agent:
+    def agent(self, base: RunBase | None = None, online: OnlinePolicy | None = None) -> Agent:
         """An agent of a base policy, an online policy, or both, with a queue of its own."""
         player = self.player(base) if base else None
         return Agent(base=player, online=online, size=self.bench.task.action.size)
 
-    def player(self, base: ChunkPolicy) -> Player:
+    def player(self, base: RunBase) -> Player:
         """What plays the base policy's chunks.
 
         Raises:
-            ConfigError: if its sampler cannot do what the chunking asks for.
+            ConfigError: if it cannot do what the chunking asks for.
         """
-        chunking, execute = self.chunking, base.config.execute
+        chunking = self.chunking
         if chunking is None:
-            return ChunkPlayer(base, execute)
-        realtime = chunking.mode == "realtime"
-        policy = RealtimePolicy(base, chunking.max_guidance_weight) if realtime else Unguided(base)
-        return AsyncChunkPlayer(ThreadPlanner(policy), self.bench.clock, chunking, execute=execute)
+            return blocking_player(base)
+        most = chunking.max_guidance_weight if chunking.mode == "realtime" else None
+        if isinstance(base, ReadyBase):
+            if most is not None and not base.policy.spec.guided:
+                raise ConfigError(
+                    f"chunking.mode: {base.policy.spec.name} cannot make a plan that carries on "
+                    "with the one in play; use trim or ensemble"
+                )
+            policy = EpisodePolicy(base.policy, most or 1.0, observed=base.history > 1)
+            return _remembering(self._async_player(policy, base, chunking), policy, base)
+        guided = Unguided(base) if most is None else RealtimePolicy(base, most)
+        return self._async_player(guided, base, chunking)
+
+    def _async_player(
+        self, policy: ContinuingPolicy, base: RunBase, chunking: ChunkingConfig
+    ) -> Player:
+        planner = ThreadPlanner(policy)
+        return AsyncChunkPlayer(planner, self.bench.clock, chunking, execute=base.execute)
 
     def rollout(
         self,
@@ -108,3 +125,15 @@ class Station:
             human_source=human_source,
             explore=explore,
         )
+
+
+def blocking_player(base: RunBase) -> Player:
+    """What plays the base policy's chunks and waits for each plan."""
+    if isinstance(base, ChunkPolicy):
+        return ChunkPlayer(base, base.execute)
+    policy = EpisodePolicy(base.policy, observed=base.history > 1)
+    return _remembering(ChunkPlayer(policy, base.execute), policy, base)
+
+
+def _remembering(player: Player, policy: EpisodePolicy, base: ReadyBase) -> Player:
+    return RememberingPlayer(player, policy) if base.history > 1 else player

@@ -121,12 +121,12 @@ class DsrlNa:
         self._config = config
         self._base = base
         self._space = LatentSpace.of(base, config.noise_rows, config.noise_bound)
-        self._execute = base.config.execute
+        self._execute = base.execute
         self.needs = SamplingNeeds(
             n_step=self._execute,
             latent_size=self._space.size,
             actions=True,
-            images=config.vision is not None or base.config.vision is not None,
+            images=config.vision is not None or base.sees_images,
             device=config.acceleration.device,
         )
         self._acceleration = Acceleration(config.acceleration)
@@ -165,7 +165,7 @@ class DsrlNa:
     @property
     def frame_encoder(self) -> FrameEncoder | None:
         """See `Learner.frame_encoder`; None too where the base plans from the images itself."""
-        if self._base.config.vision is not None:
+        if self._base.sees_images:
             return None
         return frozen_part(self._config.vision, self._base.observation.images)
 

@@ -108,7 +108,7 @@ class DsrlSac:
         self._space = LatentSpace.of(base, config.noise_rows, config.noise_bound)
         self.needs = SamplingNeeds(
             starts="plans",
-            n_step=base.config.execute,
+            n_step=base.execute,
             latent_size=self._space.size,
             images=config.vision is not None,
             demonstrations=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from copy import deepcopy
+from copy import copy, deepcopy
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +23,7 @@ from robot_rl.policies import policy_files
 from robot_rl.policies.sampler.contract import Sampler
 from robot_rl.policies.sampler.ddim import DdimConfig
 from robot_rl.policies.sampler.guidance import Guide
+from robot_rl.policies.weights import load_checked
 
 
 class ChunkPolicyConfig(Config):
@@ -128,6 +129,21 @@ class ChunkPolicy:
         """Whether the noise decides which of several possible chunks is planned."""
         return self.sampler.steerable
 
+    @property
+    def execute(self) -> int:
+        """How many actions of a plan are played before the next one."""
+        return self.config.execute
+
+    @property
+    def noise_shape(self) -> tuple[int, int]:
+        """Rows and width of the noise of one plan: the horizon and the size of an action."""
+        return self.config.horizon, self.action.size
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether it looks at the cameras."""
+        return self.config.vision is not None
+
     def reset(self, seed: int) -> None:
         """Seed the noise of the next episode's plans."""
         self._generator.manual_seed(seed)
@@ -192,6 +208,20 @@ class ChunkPolicy:
         """
         self.model.load_state_dict(weights)
         self.fingerprint = self._fingerprint()
+
+    def with_weights(self, weights: Mapping[str, Tensor]) -> ChunkPolicy:
+        """Return a policy that differs in its weights alone; its noise is that of seed 0.
+
+        Raises:
+            ContractError: if names or shapes do not fit, or a weight is not finite.
+        """
+        other = copy(self)
+        other.model = deepcopy(self.model)
+        load_checked(other.model, weights, version=1, current=0)
+        other.fingerprint = other._fingerprint()
+        other._generator = torch.Generator()
+        other.reset(0)
+        return other
 
     def save(self, directory: Path) -> None:
         """Write weights (safetensors) and everything else that acting depends on (JSON)."""

@@ -7,6 +7,7 @@ from threading import Lock
 
 import numpy as np
 
+from robot_rl.control.chunk_player import Player
 from robot_rl.control.chunking.planner import PlanContext
 from robot_rl.core.errors import ContractError
 from robot_rl.core.types import ActionChunk, Observation, Vector
@@ -22,21 +23,32 @@ class EpisodePolicy:
     Args:
         base: makes the plans; it may be shared.
         max_guidance_weight: see `PlanRequest`.
+        observed: somebody calls `observe` in every control period and `forget` before an episode,
+            as `RememberingPlayer` does; else only what is planned from is remembered.
     """
 
-    def __init__(self, base: BasePolicy, max_guidance_weight: float = 5.0) -> None:
+    def __init__(
+        self, base: BasePolicy, max_guidance_weight: float = 5.0, *, observed: bool = False
+    ) -> None:
         self._base = base
         self._most = max_guidance_weight
+        self._observed = observed
         self._seen = deque[Observation](maxlen=base.spec.history + _KEPT)
         self._lock = Lock()
         self.fingerprint = base.spec.fingerprint
         self.reset(0)
 
     def reset(self, seed: int) -> None:
-        """Forget the episode before, and seed the noise of the next one's plans."""
+        """Seed the noise of the next episode's plans, and forget what was seen before."""
+        self._rng = np.random.default_rng(seed)
+        # A planner's thread may come here after the episode has begun.
+        if not self._observed:
+            self.forget()
+
+    def forget(self) -> None:
+        """Forget what was seen: an episode begins."""
         with self._lock:
             self._seen.clear()
-        self._rng = np.random.default_rng(seed)
 
     def observe(self, observation: Observation) -> None:
         """Remember an observation; every control period of a policy with a history of several.
@@ -80,3 +92,35 @@ class EpisodePolicy:
     def _draw(self) -> Vector | None:
         shape = self._base.spec.noise
         return None if shape is None else self._rng.standard_normal(shape, np.float32)
+
+
+class RememberingPlayer:
+    """A `Player` whose policy sees every observation, not only those that it plans from.
+
+    Args:
+        player: plays the policy's chunks.
+        policy: has a history of several observations.
+    """
+
+    def __init__(self, player: Player, policy: EpisodePolicy) -> None:
+        self._player = player
+        self._policy = policy
+
+    @property
+    def fingerprint(self) -> str:
+        """The policy's own."""
+        return self._player.fingerprint
+
+    def reset(self, seed: int) -> None:
+        """See `Player.reset`."""
+        self._policy.forget()
+        self._player.reset(seed)
+
+    def replan(self) -> None:
+        """See `Player.replan`."""
+        self._player.replan()
+
+    def next(self, observation: Observation) -> Vector | None:
+        """See `Player.next`."""
+        self._policy.observe(observation)
+        return self._player.next(observation)

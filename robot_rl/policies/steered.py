@@ -23,25 +23,6 @@ from robot_rl.networks.gaussian_actor import GaussianActor
 from robot_rl.policies.weights import load_checked
 
 
-class SteerableSettings(Protocol):
-    """What must be known of a base policy's settings."""
-
-    @property
-    def horizon(self) -> int:
-        """Actions of a plan."""
-        ...
-
-    @property
-    def execute(self) -> int:
-        """Actions played before the next plan."""
-        ...
-
-    @property
-    def vision(self) -> object | None:
-        """How it sees the cameras; None if it sees none."""
-        ...
-
-
 class SteerableBase(Protocol):
     """A frozen policy whose plans are decided by the noise that they begin with."""
 
@@ -50,8 +31,18 @@ class SteerableBase(Protocol):
     normaliser: Normaliser
 
     @property
-    def config(self) -> SteerableSettings:
-        """Its settings."""
+    def execute(self) -> int:
+        """Actions of a plan that are played before the next one."""
+        ...
+
+    @property
+    def noise_shape(self) -> tuple[int, int]:
+        """Rows and width of the noise of one plan."""
+        ...
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether it looks at the cameras."""
         ...
 
     @property
@@ -65,7 +56,7 @@ class SteerableBase(Protocol):
         Args:
             observation: float32[b, n], packed, raw units.
             images: as the encoders of `robot_rl.networks` take them.
-            noise: float32[b, h, d].
+            noise: float32[b, rows, width].
         """
         ...
 
@@ -80,7 +71,7 @@ class LatentSpace:
     Args:
         rows: rows that are chosen.
         horizon: rows of the base policy's noise.
-        width: elements of an action.
+        width: elements of a row; of our own policies, of an action.
         bound: of each element that is chosen.
 
     Raises:
@@ -112,9 +103,9 @@ class LatentSpace:
                 "steered; train it with a diffusion, flow or one-step sampler, or learn a "
                 "residual on top of it"
             )
-        horizon = base.config.horizon
+        horizon, width = base.noise_shape
         rows = horizon if rows is None else rows
-        return cls(rows=rows, horizon=horizon, width=base.action.size, bound=bound)
+        return cls(rows=rows, horizon=horizon, width=width, bound=bound)
 
     @property
     def size(self) -> int:
@@ -195,11 +186,11 @@ class SteeredPolicy:
         images = self._images(observation)
         chunk = self._base.plan(packed, images, self._space.noise(latent))[0].numpy()
         self.latent = latent[0].numpy().copy()
-        self._queue.extend(chunk[: self._base.config.execute].copy())
+        self._queue.extend(chunk[: self._base.execute].copy())
 
     def _images(self, observation: Observation) -> Mapping[str, Tensor]:
         """The camera images as a batch of one, if the base looks at any."""
-        if self._base.config.vision is None:
+        if not self._base.sees_images:
             return NO_IMAGES
         return {key: torch.from_numpy(image)[None] for key, image in observation.images.items()}
 

@@ -234,8 +234,10 @@ def _imitate(
     task = station.bench.task
     packed = np.concatenate([task.observation.pack(e.vectors) for e in demos])
     normaliser = Normaliser.fit_min_max(packed, margin=0.1)
-    base = config.base.build(task.observation, task.action, normaliser, seed=seed)
-    data = _at_rest_in_the_end(chunk_windows(demos, config.base.horizon, task.observation))
+    assert config.trained_base
+    assert config.imitate
+    base = config.trained_base.build(task.observation, task.action, normaliser, seed=seed)
+    data = _at_rest_in_the_end(chunk_windows(demos, base.config.horizon, task.observation))
     train_policy(base, data, config.imitate.model_copy(update={"steps": steps}), seed=seed)
     return base
 

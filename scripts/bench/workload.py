@@ -94,8 +94,10 @@ def _imitate(config: RunConfig, station: Station, demos: list[Episode], steps: i
     task = station.bench.task
     packed = np.concatenate([task.observation.pack(e.vectors) for e in demos])
     normaliser = Normaliser.fit_min_max(packed, margin=0.1)
-    base = config.base.build(task.observation, task.action, normaliser)
-    data = chunk_windows(demos, config.base.horizon, task.observation)
+    assert config.trained_base
+    assert config.imitate
+    base = config.trained_base.build(task.observation, task.action, normaliser)
+    data = chunk_windows(demos, base.config.horizon, task.observation)
     settings = config.imitate.model_copy(update={"steps": steps, "warmup_steps": 0})
     train_policy(base, data, settings, seed=0)
     return base

@@ -1,0 +1,36 @@
+"""A server in a thread of this process: for measurements, tests and notebooks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+
+from robot_rl.runtime.serving.server import PolicyServer
+
+
+@contextmanager
+def in_background(server: PolicyServer) -> Iterator[str]:
+    """Let a server run in a thread; yields its address once it is ready, and ends it.
+
+    Raises:
+        RobotRlError: what `PolicyServer.run` raises.
+    """
+    loop = asyncio.new_event_loop()
+    begun = asyncio.Event()
+    running = loop.create_task(server.run(begun.set))
+    first = loop.create_task(begun.wait())
+    loop.run_until_complete(asyncio.wait((running, first), return_when=asyncio.FIRST_COMPLETED))
+    if running.done():
+        first.cancel()
+        loop.close()
+        running.result()
+    thread = Thread(target=loop.run_until_complete, args=(running,), name="server")
+    thread.start()
+    try:
+        yield server.address
+    finally:
+        loop.call_soon_threadsafe(server.stop)
+        thread.join()
+        loop.close()
