@@ -22,7 +22,7 @@ test:
 bench:
 	@scripts/setup.sh peers
 	for bench in throughput lateness cartesian chunking contact fault_matrix learner learning \
-	    replay dataset_io; do \
+	    serving replay dataset_io; do \
 	  .venv/bin/python scripts/bench/$$bench.py --quick --json runs/bench-quick/$$bench.json || exit; \
 	done
 
