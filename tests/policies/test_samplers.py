@@ -1,8 +1,9 @@
 import pytest
 import torch
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
 from robot_rl.core.errors import ConfigError
-from robot_rl.policies.sampler.ddim import Ddim, DdimConfig
+from robot_rl.policies.sampler.ddim import Ddim, DdimConfig, squared_cosine
 from robot_rl.policies.sampler.flow import FlowConfig
 from robot_rl.policies.sampler.one_step import OneStepConfig
 from robot_rl.policies.sampler.regression import RegressionConfig
@@ -12,6 +13,17 @@ FEATURES = torch.zeros(3, 5)
 
 def ddim(**changes) -> Ddim:
     return DdimConfig(**{"prediction": "epsilon", **changes}).build()
+
+
+def diffusers_of(config: DdimConfig) -> DDIMScheduler:
+    scheduler = DDIMScheduler(
+        num_train_timesteps=config.train_steps,
+        beta_schedule="squaredcos_cap_v2",
+        clip_sample=config.clip_sample,
+        prediction_type=config.prediction,
+    )
+    scheduler.set_timesteps(config.inference_steps)
+    return scheduler
 
 
 def wobble(sample, step, features):
@@ -38,17 +50,23 @@ def test_sampling_equals_diffusers_step_by_step(prediction, clip_sample, inferen
     sampler = ddim(prediction=prediction, clip_sample=clip_sample, inference_steps=inference_steps)
     torch.manual_seed(0)
     noise, features = torch.randn(3, 4, 2), 0.1 * torch.randn(3, 5)
-    x = noise
-    for t in sampler.scheduler.timesteps:
+    x, scheduler = noise, diffusers_of(sampler.config)
+    for t in scheduler.timesteps:
         output = wobble(x, t.expand(3), features)
-        x = sampler.scheduler.step(output, t, x, eta=0.0).prev_sample
+        x = scheduler.step(output, t, x, eta=0.0).prev_sample
     torch.testing.assert_close(sampler.sample(wobble, features, noise), x, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 50, 100, 1000])
+def test_the_schedule_is_diffusers_bit_by_bit(steps):
+    scheduler = diffusers_of(DdimConfig(train_steps=steps, inference_steps=1))
+    assert torch.equal(squared_cosine(steps), scheduler.alphas_cumprod)
 
 
 def test_added_noise_equals_diffusers():
     sampler = ddim()
     clean, noise, step = torch.randn(3, 4, 2), torch.randn(3, 4, 2), torch.tensor([0, 50, 99])
-    expected = sampler.scheduler.add_noise(clean, noise, step)
+    expected = diffusers_of(sampler.config).add_noise(clean, noise, step)
     torch.testing.assert_close(sampler.add_noise(clean, noise, step), expected)
 
 
