@@ -6,6 +6,7 @@ gate's own loop was let run is measured beside it.
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import threading
@@ -43,6 +44,8 @@ CELL = ROOT / "configs/cells/sim_fr3.yaml"
 SPEED_M_S = 0.25
 """The cell's limit, and what the commander drives at."""
 _START_S = 30.0
+_PATIENCE_S = 2.0
+"""A person who has cleared in vain tries again after so long [s]."""
 
 DRIVER = """\
 type: robot_rl_sim.driver:SimDriverConfig
@@ -183,9 +186,17 @@ class Live:
 
     def clear(self) -> None:
         """A person reads the cause and clears, and resumes a hold."""
-        if self.report().state >= GateState.STOP:
-            self.person.say(Clear(by="Ada", cause=self.report().cause))
-            self.until(lambda: self.report().state < GateState.STOP, "the stop is cleared")
+        said_s = -math.inf
+
+        def cleared() -> bool:
+            nonlocal said_s
+            # Refused as long as the robot is not over it: a person would say it again.
+            if self.report().state >= GateState.STOP and time.monotonic() - said_s > _PATIENCE_S:
+                said_s = time.monotonic()
+                self.person.say(Clear(by="Ada", cause=self.report().cause))
+            return self.report().state < GateState.STOP
+
+        self.until(cleared, "the stop is cleared")
         self.person.say(Resume(by="Ada"))
 
     def until(self, happens: Callable[[], object], what: str, timeout_s: float = _START_S) -> None:

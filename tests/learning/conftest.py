@@ -94,8 +94,14 @@ def make_steerable(base) -> Callable[..., SimpleNamespace]:
         steerable: bool = True,
         plan: Callable[..., torch.Tensor] = lambda o, images, noise: torch.tanh(noise),
     ) -> SimpleNamespace:
-        config = SimpleNamespace(horizon=horizon, execute=execute, vision=vision)
-        return SimpleNamespace(**vars(base), config=config, steerable=steerable, plan=plan)
+        return SimpleNamespace(
+            **vars(base),
+            execute=execute,
+            noise_shape=(horizon, base.action.size),
+            sees_images=vision is not None,
+            steerable=steerable,
+            plan=plan,
+        )
 
     return make_steerable
 

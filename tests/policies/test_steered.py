@@ -190,7 +190,9 @@ def test_a_base_that_sees_gets_the_images(build, base, observation, vision, came
         observation=base.observation,
         action=base.action,
         normaliser=base.normaliser,
-        config=SimpleNamespace(horizon=HORIZON, execute=EXECUTE, vision=vision),
+        execute=EXECUTE,
+        noise_shape=(HORIZON, 2),
+        sees_images=vision is not None,
         steerable=True,
         plan=plan,
     )
