@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,3 +119,10 @@ def test_a_tick_of_10_ms_sees_a_dead_man_within_100_ms_at_a_device_and_300_ms_in
 def test_an_unknown_pair_is_refused_with_those_that_there_are():
     with pytest.raises(ConfigError, match="learner by page; there are: actor by gate"):
         watched("learner", "page")
+
+
+def test_the_readme_has_every_row():
+    readme = (Path(__file__).parents[2] / "robot_rl" / "control" / "README.md").read_text()
+    for peer in WATCHDOGS:
+        row = f"| {peer.name} | {peer.watcher} | {peer.limit_s:g} | {peer.reaction} |"
+        assert row in readme
