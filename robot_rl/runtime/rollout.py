@@ -156,7 +156,7 @@ class Rollout:
             source = self._recorded(decision.source)
             result = self._env.step(decision.action, source)
             tick_s = time.perf_counter()
-            if _overruled(proposed, decision):
+            if _overruled(proposed, decision) or result.gate_reason.refuses:
                 self._agent.replan()
             next_base = self._agent.base_action(result.observation)
             transition = Transition(

@@ -225,6 +225,21 @@ def test_the_latent_is_that_of_the_proposal_though_the_plan_is_dropped_in_the_sa
     assert episode.latent.tolist() == [[1.0], [1.0], [2.0]]
 
 
+def test_what_was_planned_before_a_refusal_of_the_gate_is_not_played_after_it(kit):
+    env, _ = kit.env(horizon=4)
+
+    class Faulty(kit.Steady):
+        def propose(self, observation, base_action, *, explore):
+            action = super().propose(observation, base_action, explore=explore)
+            return np.full(2, np.nan, F) if len(self.saw) == 2 else action
+
+    policy = Faulty()
+    episode = run(kit, kit.rollout(env, kit.agent(kit.PlanPolicy(), policy, execute=4)))
+    # Refused as not finite in the second step, and held from then on.
+    assert policy.replans == 3
+    assert episode.base_action[:, 0].tolist() == [F(0.01), F(0.011), F(0.02), F(0.03), F(0.04)]
+
+
 def test_both_policies_plan_anew_after_a_person_and_after_a_hold(kit):
     env, _ = kit.env(horizon=6)
     policy = kit.Steady()
