@@ -92,7 +92,8 @@ class Station:
                     "with the one in play; use trim or ensemble"
                 )
             policy = EpisodePolicy(base.policy, most or 1.0, observed=base.history > 1)
-            return _remembering(self._async_player(policy, base, chunking), policy, base)
+            continuing = policy if most is not None else Unguided(policy)
+            return _remembering(self._async_player(continuing, base, chunking), policy, base)
         guided = Unguided(base) if most is None else RealtimePolicy(base, most)
         return self._async_player(guided, base, chunking)
 

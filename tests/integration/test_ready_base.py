@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from robot_rl.app.base import load_base
-from robot_rl.app.station import blocking_player
+from robot_rl.app.station import Station, blocking_player
+from robot_rl.control.chunking.async_player import ChunkingConfig
 from robot_rl.core.errors import ConfigError, FingerprintError
 from robot_rl.core.types import Source
 from robot_rl.policies.adapters.chunk import ChunkBase
+from robot_rl.policies.base import check_request
 from robot_rl.policies.chunk_policy import ChunkPolicy
 from robot_rl.policies.ready_base import ReadyBase
 
 pytestmark = pytest.mark.sim
+
+
+class BlackBox:
+    """A policy that cannot carry on with what is in play, and the adapter's config of it."""
+
+    def __init__(self, policy):
+        self._base = ChunkBase(policy)
+        self.spec = replace(self._base.spec, guided=False)
+
+    def build(self, task):
+        return self
+
+    def infer(self, requests):
+        for request in requests:
+            check_request(self.spec, request)
+        return self._base.infer(requests)
+
 
 STEERED = "{type: robot_rl.learning.dsrl_na:DsrlNaConfig, hidden: [16], heads: 2}"
 
@@ -79,6 +101,43 @@ def test_demonstrations_get_its_actions_as_it_acts_online(kit, tiny_run, ready_r
         actions.append([player.next(demo.observation(t)) for t in range(len(demo))])
     np.testing.assert_array_equal(*actions)
     assert ChunkBase(ChunkPolicy.load(tiny_run.base)).spec.execute == base.execute
+
+
+@pytest.mark.parametrize("mode", ["trim", "ensemble", "realtime"])
+def test_its_chunks_are_played_while_the_next_is_planned(kit, tiny_run, ready_run, mode):
+    config = ready_run.config.model_copy(
+        update={"chunking": ChunkingConfig(max_action_age_s=60.0, mode=mode)}
+    )
+    station = Station.of_run(config)
+    base = load_base(ready_run, station.bench.task)
+    if mode != "realtime":
+        own = ChunkPolicy.load(tiny_run.base)
+        base = ReadyBase.connect(BlackBox(own), station.bench.task, own.normaliser)
+    player = station.player(base)
+    player.reset(0)
+    observation = station.env.reset(0)
+    played = 0
+    for _ in range(200):
+        action = player.next(observation)
+        played += action is not None
+        observation = station.env.step(
+            np.zeros(station.bench.task.action.size, np.float32) if action is None else action
+        ).observation
+        if played >= 6:
+            break
+        time.sleep(0.005)
+    station.bench.close()
+    assert played == 6
+
+
+def test_a_policy_that_cannot_carry_on_is_refused_where_that_is_asked_for(kit, tiny_run, tmp_path):
+    policy = ChunkPolicy.load(tiny_run.base)
+    base = ReadyBase.connect(BlackBox(policy), kit.context(tiny_run).task, policy.normaliser)
+    config = tiny_run.config.model_copy(
+        update={"chunking": ChunkingConfig(max_action_age_s=60.0, mode="realtime")}
+    )
+    with pytest.raises(ConfigError, match="use trim or ensemble"):
+        Station.of_run(config).player(base)
 
 
 def test_a_ready_policy_is_not_imitated_and_a_trained_one_is(kit, tiny_run, tmp_path):
