@@ -22,7 +22,7 @@ from robot_rl.app.run_config import JUDGING_SEEDS, SEEDS_PER_RUN
 from robot_rl.app.run_folder import RunFolder
 from robot_rl.app.station import Station
 from robot_rl.core.episode import Episode
-from robot_rl.core.types import Observation, Outcome
+from robot_rl.core.types import GateState, Observation, Outcome
 from robot_rl.data.disk.durable import Disk
 from robot_rl.data.store.episode_reader import EpisodeReader
 from robot_rl.networks.encoder import Look, build_encoder
@@ -126,7 +126,7 @@ class _Course:
 
     def _train_episode(self, seed: int, before: int) -> int:
         env, random = self._station.env, np.random.default_rng(seed)
-        seen = _seen(self._look, env.reset(seed))
+        seen = self._reset(seed)
         for length in range(1, env.horizon + 1):
             # The first steps of both peers' loops are random, so that there is something to learn.
             if before + length <= 100:
@@ -152,13 +152,19 @@ class _Course:
             seen = after
         return env.horizon
 
+    def _reset(self, seed: int) -> Seen:
+        """Begin an episode, with a person at hand who clears the stop of a hard contact."""
+        if self._station.gate.state >= GateState.STOP:
+            self._station.gate.clear("whoever watches the peer")
+        return _seen(self._look, self._station.env.reset(seed))
+
     def _judge(self) -> float:
         seeds = range(JUDGING_SEEDS, JUDGING_SEEDS + self._budget.judge_episodes)
         return float(np.mean([self._succeeds(seed) for seed in seeds]))
 
     def _succeeds(self, seed: int) -> bool:
         env = self._station.env
-        seen = _seen(self._look, env.reset(seed))
+        seen = self._reset(seed)
         while True:
             result = env.step(self._peer.act(seen, explore=False))
             if result.terminated or result.truncated:
