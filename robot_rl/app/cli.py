@@ -16,7 +16,6 @@ from typing import Annotated
 
 import torch
 import tyro
-from rich.console import Console
 
 from robot_rl.app.collect import collect
 from robot_rl.app.evaluate import evaluate
@@ -29,6 +28,7 @@ from robot_rl.app.run_config import RunConfig
 from robot_rl.app.run_context import RunContext, Stopped
 from robot_rl.app.run_folder import RunFolder
 from robot_rl.app.station import Station
+from robot_rl.app.terminal import Terminal
 from robot_rl.config.load import load
 from robot_rl.core.errors import ConfigError, RobotRlError
 from robot_rl.runtime.events import EventLog
@@ -76,23 +76,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     logging.getLogger("robot_rl").setLevel(logging.INFO)
     torch.set_num_threads(arguments.threads)
-    console = Console(stderr=True)
     try:
         phases = _phases(arguments.verb)
         folder = _folder(arguments)
         _run(folder, phases)
     except Stopped as stopped:
-        _say(console, "yellow", str(stopped))
+        Terminal.standard().error(str(stopped), style="yellow")
         return INTERRUPTED
     except RobotRlError as error:
-        _say(console, "red", f"robot-rl: {type(error).__name__}: {error}")
+        Terminal.standard().error(f"robot-rl: {type(error).__name__}: {error}")
         return 1
     return 0
-
-
-def _say(console: Console, style: str, text: str) -> None:
-    # Brackets in a message are no markup, and a path must not be broken at the terminal's edge.
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _phases(verb: str) -> list[str]:

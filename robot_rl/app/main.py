@@ -10,8 +10,7 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 
-from rich.console import Console
-
+from robot_rl.app.terminal import Terminal
 from robot_rl.core.errors import did_you_mean
 
 RUN = "robot_rl.app.cli:main"
@@ -46,16 +45,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0, 1 on an error, 130 if interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
-        Console(soft_wrap=True).print(help_text(), markup=False, highlight=False)
+        Terminal.standard().say(help_text())
         return 0
     if words[0] in COMMANDS and COMMANDS[words[0]][0] != RUN:
         return _load(COMMANDS[words[0]][0])(words[1:])
     # Options may stand before the verb: then it is for the run's own parser to find it.
     if words[0] not in COMMANDS and not words[0].startswith("-"):
-        text = f"robot-rl: unknown command {words[0]!r}{did_you_mean(words[0], COMMANDS)}"
-        Console(stderr=True).print(
-            text, style="red", markup=False, highlight=False, soft_wrap=True
-        )
+        unknown = f"unknown command {words[0]!r}{did_you_mean(words[0], COMMANDS)}"
+        Terminal.standard().error(f"robot-rl: {unknown}")
         return 1
     return _load(RUN)(words)
 

@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from robot_rl.app.terminal import Terminal
 from robot_rl.config.load import load
 from robot_rl.config.model import Component, Config
 from robot_rl.core.errors import ConfigError, RobotRlError
@@ -107,10 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except RobotRlError as error:
-        text = f"robot-rl: {type(error).__name__}: {error}"
-        Console(stderr=True).print(
-            text, style="red", markup=False, highlight=False, soft_wrap=True
-        )
+        Terminal.standard().error(f"robot-rl: {type(error).__name__}: {error}")
         return 1
     return 0
 
@@ -192,7 +190,7 @@ def _announce(server: PolicyServer) -> None:
         f"{name} ({spec.name} {spec.fingerprint[:_FINGERPRINT]})"
         for name, spec in server.specs.items()
     )
-    Console(soft_wrap=True).print(f"READY {server.address} {named}", markup=False, highlight=False)
+    Terminal.standard().say(f"READY {server.address} {named}")
 
 
 def _table(measured: Mapping[str, Figures], config: ServerConfig) -> Table:

@@ -84,18 +84,18 @@ class Station:
         chunking = self.chunking
         if chunking is None:
             return blocking_player(base)
-        most = chunking.max_guidance_weight if chunking.mode == "realtime" else None
+        guided, most = chunking.mode == "realtime", chunking.max_guidance_weight
         if isinstance(base, ReadyBase):
-            if most is not None and not base.policy.spec.guided:
+            if guided and not base.policy.spec.guided:
                 raise ConfigError(
                     f"chunking.mode: {base.policy.spec.name} cannot make a plan that carries on "
                     "with the one in play; use trim or ensemble"
                 )
-            policy = EpisodePolicy(base.policy, most or 1.0, observed=base.history > 1)
-            continuing = policy if most is not None else Unguided(policy)
+            policy = EpisodePolicy(base.policy, most, observed=base.history > 1)
+            continuing = policy if guided else Unguided(policy)
             return _remembering(self._async_player(continuing, base, chunking), policy, base)
-        guided = Unguided(base) if most is None else RealtimePolicy(base, most)
-        return self._async_player(guided, base, chunking)
+        continuing = RealtimePolicy(base, most) if guided else Unguided(base)
+        return self._async_player(continuing, base, chunking)
 
     def _async_player(
         self, policy: ContinuingPolicy, base: RunBase, chunking: ChunkingConfig

@@ -75,15 +75,26 @@ class Watchdog:
         Raises:
             ConfigError: if nobody of that name is watched.
         """
-        if peer not in self._peers:
-            raise ConfigError(f"nobody watches {peer!r}{did_you_mean(peer, self._peers)}")
-        self._heard_ns[peer] = self._clock.now_ns()
+        self._heard_ns[self._watched(peer).name] = self._clock.now_ns()
+
+    def silence_s(self, peer: str) -> float:
+        """Return how long ago the peer was heard, or watching began if it never was.
+
+        Raises:
+            ConfigError: if nobody of that name is watched.
+        """
+        return self._silence(self._watched(peer), self._clock.now_ns()).age_s
 
     def lost(self) -> list[Loss]:
         """Return who has been silent for too long by now, in the order of the peers."""
         now_ns = self._clock.now_ns()
         losses = (self._silence(peer, now_ns) for peer in self._peers.values())
         return [loss for loss in losses if loss.age_s > loss.limit_s]
+
+    def _watched(self, name: str) -> Peer:
+        if name not in self._peers:
+            raise ConfigError(f"nobody watches {name!r}{did_you_mean(name, self._peers)}")
+        return self._peers[name]
 
     def _silence(self, peer: Peer, now_ns: int) -> Loss:
         heard_ns = self._heard_ns.get(peer.name)

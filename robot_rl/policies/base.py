@@ -72,6 +72,11 @@ class PlanRequest:
     context: PlanContext | None = None
     max_guidance_weight: float = 5.0
 
+    @property
+    def carries_on(self) -> bool:
+        """Whether anything is in play that the plan is to carry on with."""
+        return self.context is not None and len(self.context.ahead) > 0
+
 
 class BasePolicy(Protocol):
     """Plans for whoever asks, several at once; remembers nothing between two calls."""
@@ -112,5 +117,5 @@ def check_request(spec: PolicySpec, request: PlanRequest) -> None:
     shape = None if request.noise is None else request.noise.shape
     if shape != spec.noise:
         raise ContractError(f"{spec.name}: got noise of shape {shape}, expected {spec.noise}")
-    if request.context is not None and len(request.context.ahead) and not spec.guided:
+    if request.carries_on and not spec.guided:
         raise ContractError(f"{spec.name}: its plans cannot be drawn towards what is in play")

@@ -273,7 +273,7 @@ class ChunkPolicy:
 
     def _images(self, observation: Observation) -> Mapping[str, Tensor]:
         """The camera images as a batch of one, if any are looked at."""
-        if self.config.vision is None:
+        if not self.sees_images:
             return NO_IMAGES
         return {key: torch.from_numpy(image)[None] for key, image in observation.images.items()}
 

@@ -74,6 +74,7 @@ class ReadyBase:
         self.contract = task.contract
         self.normaliser = normaliser
         self.fingerprint = known.fingerprint
+        self._columns = {key: task.observation.columns((key,)) for key in task.observation.vectors}
         self._known = known
         self._config = config
         self._task = task
@@ -149,13 +150,12 @@ class ReadyBase:
         """
         rows = observation.cpu().numpy()
         pictures = {key: image.cpu().numpy() for key, image in images.items()}
-        columns = {key: self.observation.columns((key,)) for key in self.observation.vectors}
         requests = [
             PlanRequest(
                 window=(
                     Observation(
                         stamp_ns=0,
-                        vectors={key: rows[i, at] for key, at in columns.items()},
+                        vectors={key: rows[i, at] for key, at in self._columns.items()},
                         images={key: picture[i] for key, picture in pictures.items()},
                         instruction=self._task.instruction,
                     ),

@@ -15,7 +15,7 @@ from typing import Protocol, cast
 
 import tyro
 
-from robot_rl.app.data.terminal import Terminal
+from robot_rl.app.terminal import Terminal
 from robot_rl.core.errors import RobotRlError, did_you_mean
 
 INTERRUPTED = 130

@@ -9,7 +9,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from robot_rl.app.data.stores import is_lerobot, stores_in
-from robot_rl.app.data.terminal import Terminal, count_text
+from robot_rl.app.terminal import Terminal, count_text
 from robot_rl.core.errors import ConfigError
 from robot_rl.data.exchange.lerobot.doctor import examine_lerobot, repair_lerobot
 from robot_rl.data.finding import Finding

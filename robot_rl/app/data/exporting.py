@@ -11,7 +11,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 from robot_rl.app.data.stores import judgement_of, reader_at
-from robot_rl.app.data.terminal import Terminal, count_text, size_text
+from robot_rl.app.terminal import Terminal, count_text, size_text
 from robot_rl.core.episode import Episode
 from robot_rl.core.errors import ConfigError, StorageError
 from robot_rl.core.recording import RecordingSpec

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from tyro.conf import Positional
 
 from robot_rl.app.data.stores import is_lerobot
-from robot_rl.app.data.terminal import Terminal, count_text
+from robot_rl.app.terminal import Terminal, count_text
 from robot_rl.config.load import load
 from robot_rl.core.errors import ConfigError, StorageError
 from robot_rl.data.exchange.lerobot.importing import LeRobotSource

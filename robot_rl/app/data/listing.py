@@ -11,7 +11,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from robot_rl.app.data.stores import stores_in
-from robot_rl.app.data.terminal import Column, Terminal, count_text, size_text
+from robot_rl.app.terminal import Column, Terminal, count_text, size_text
 from robot_rl.core.types import Outcome
 from robot_rl.data.store.episode_reader import EpisodeReader
 from robot_rl.data.store.manifest import Entry

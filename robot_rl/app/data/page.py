@@ -15,9 +15,9 @@ from robot_rl.app.data import template, video
 from robot_rl.app.data.figures import gate_events, main_charts, more_charts
 from robot_rl.app.data.listing import when_text
 from robot_rl.app.data.relabel import values_text
-from robot_rl.app.data.terminal import number_text
 from robot_rl.app.report import chart
 from robot_rl.app.report.template import STYLE
+from robot_rl.app.terminal import number_text
 from robot_rl.core.episode import Episode
 from robot_rl.core.recording import RecordingSpec
 from robot_rl.core.spec import IMAGE_PREFIX, WRENCH

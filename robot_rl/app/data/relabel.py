@@ -14,8 +14,8 @@ from typing import Literal
 from tyro.conf import Positional
 
 from robot_rl.app.data.stores import judged, reader_at, store_at
-from robot_rl.app.data.terminal import Column, Terminal, count_text, number_text
 from robot_rl.app.data.upkeep import known
+from robot_rl.app.terminal import Column, Terminal, count_text, number_text
 from robot_rl.core.episode import Episode
 from robot_rl.core.errors import ConfigError
 from robot_rl.core.types import Outcome

@@ -10,9 +10,9 @@ from tyro.conf import Positional
 from robot_rl.app.data.page import page, remarks
 from robot_rl.app.data.rerun_file import write_rerun
 from robot_rl.app.data.stores import judged, reader_at
-from robot_rl.app.data.terminal import Terminal, size_text
 from robot_rl.app.data.upkeep import known
 from robot_rl.app.data.video import encode_mp4
+from robot_rl.app.terminal import Terminal, size_text
 from robot_rl.core.episode import Episode
 from robot_rl.core.errors import StorageError
 from robot_rl.core.recording import RecordingSpec

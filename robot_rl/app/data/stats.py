@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tyro.conf import Positional
 
 from robot_rl.app.data.stores import judged, judgement_of, reader_at
-from robot_rl.app.data.terminal import Column, Terminal, count_text, number_text
+from robot_rl.app.terminal import Column, Terminal, count_text, number_text
 from robot_rl.core.episode import Episode
 from robot_rl.core.recording import RecordingSpec
 from robot_rl.core.types import GateReason, Outcome, Source

@@ -8,7 +8,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from robot_rl.app.data.stores import reader_at, store_at
-from robot_rl.app.data.terminal import Terminal, count_text, size_text
+from robot_rl.app.terminal import Terminal, count_text, size_text
 from robot_rl.core.errors import ConfigError, StorageError
 from robot_rl.data.store.episode_reader import EpisodeReader
 

@@ -107,15 +107,15 @@ class ChunkBase:
 
 
 def _spec(policy: ChunkPolicy, fingerprint: str) -> PolicySpec:
-    seen, config = policy.observation, policy.config
+    seen = policy.observation
     return PolicySpec(
         name="chunk",
         fingerprint=fingerprint,
-        observation=seen if config.vision else ObservationSpec(vectors=seen.vectors),
+        observation=seen if policy.sees_images else ObservationSpec(vectors=seen.vectors),
         action=policy.action,
-        horizon=config.horizon,
-        execute=config.execute,
-        noise=(config.horizon, policy.action.size) if policy.steerable else None,
+        horizon=policy.config.horizon,
+        execute=policy.execute,
+        noise=policy.noise_shape if policy.steerable else None,
         guided=_can_be_guided(policy),
     )
 
@@ -128,7 +128,7 @@ def _checked(spec: PolicySpec, request: PlanRequest) -> Guide | None:
     """
     check_request(spec, request)
     context, most = request.context, request.max_guidance_weight
-    if context is None or not len(context.ahead):
+    if context is None or not request.carries_on:
         return None
     ahead, size = context.ahead, spec.action.size
     if ahead.ndim != 2 or ahead.shape[1] != size or len(ahead) > spec.horizon:

@@ -142,9 +142,9 @@ class LerobotPolicy:
         for request in requests:
             check_request(self._spec, request)
         plans = np.empty((len(requests), self._spec.horizon, self._spec.action.size), np.float32)
-        free = [i for i, request in enumerate(requests) if not _carries_on(request)]
+        free = [i for i, request in enumerate(requests) if not request.carries_on]
         groups = [free] if free else []
-        groups += [[i] for i, request in enumerate(requests) if _carries_on(request)]
+        groups += [[i] for i, request in enumerate(requests) if request.carries_on]
         for group in groups:
             plans[group] = self._plan([requests[i] for i in group])
         return plans
@@ -158,7 +158,7 @@ class LerobotPolicy:
             noise = np.stack([r.noise for r in requests if r.noise is not None])
             options["noise"] = torch.from_numpy(noise).to(self._policy.config.device)
         with self._lock:
-            if _carries_on(requests[0]):
+            if requests[0].carries_on:
                 ready = self._guide(batch, requests[0], options)
             else:
                 ready = self._before(batch)
@@ -194,10 +194,6 @@ class LerobotPolicy:
         options["inference_delay"] = min(context.frozen, len(ahead))
         options["execution_horizon"] = len(ahead)
         return ready
-
-
-def _carries_on(request: PlanRequest) -> bool:
-    return request.context is not None and len(request.context.ahead) > 0
 
 
 def _wanted(config: Any) -> Wanted:

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from robot_rl.config.model import Config
-from robot_rl.core.errors import ConfigError, ContractError
+from robot_rl.core.errors import ContractError
 from robot_rl.core.spec import TaskSpec
 from robot_rl.core.types import Observation, Vector
 from robot_rl.policies.adapters.cell_input import CellInput
@@ -24,6 +24,7 @@ from robot_rl.policies.adapters.mapping import MappingConfig
 from robot_rl.policies.adapters.plan_output import PlanOutput
 from robot_rl.policies.base import PlanRequest, PolicySpec, check_request
 from robot_rl.policies.remote.connection import PolicyConnection
+from robot_rl.policies.remote.handshake import read_api_key
 
 
 class OpenpiPolicyConfig(Config):
@@ -58,7 +59,7 @@ class OpenpiPolicyConfig(Config):
         inputs = CellInput(self.mapping, task, None)
         connection = PolicyConnection(
             self.url,
-            api_key=_key(self.api_key_file),
+            api_key=read_api_key(self.api_key_file),
             ca_file=self.ca_file,
             timeout_s=self.timeout_s,
         )
@@ -168,10 +169,3 @@ def _fingerprint(config: OpenpiPolicyConfig, metadata: Mapping[str, Any]) -> str
     said = json.dumps(metadata, sort_keys=True, default=str)
     settings = config.model_dump_json(include={"url", "mapping", "execute"})
     return hashlib.sha256(f"{settings} {said}".encode()).hexdigest()
-
-
-def _key(file: Path | None) -> str | None:
-    try:
-        return None if file is None else file.expanduser().read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"api_key_file: {file} cannot be read: {error}") from error

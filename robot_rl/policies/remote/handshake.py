@@ -51,6 +51,18 @@ class Address:
             )
 
 
+def read_api_key(file: Path | None) -> str | None:
+    """Return the key that a file holds, None without a file; `~` is the user's home.
+
+    Raises:
+        ConfigError: if it cannot be read.
+    """
+    try:
+        return None if file is None else file.expanduser().read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"api_key_file: {file} cannot be read: {error}") from error
+
+
 def open_websocket(address: Address, max_bytes: int, deadline_s: float) -> FrameSocket:
     """Return an open websocket.
 

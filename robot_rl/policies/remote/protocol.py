@@ -155,7 +155,7 @@ def request_of(
     message |= {SCHEMA_KEY: SCHEMA, POLICY: name}
     if request.noise is not None:
         message[NOISE] = request.noise
-    if request.context is not None and len(request.context.ahead):
+    if request.context is not None and request.carries_on:
         message |= {AHEAD: request.context.ahead, FROZEN: request.context.frozen}
         message[WEIGHT] = float(request.max_guidance_weight)
     if deadline_s is not None:

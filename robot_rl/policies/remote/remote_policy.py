@@ -10,11 +10,12 @@ import numpy as np
 from pydantic import Field
 
 from robot_rl.config.model import Config
-from robot_rl.core.errors import ConfigError, ContractError, did_you_mean
+from robot_rl.core.errors import ContractError, did_you_mean
 from robot_rl.core.spec import TaskSpec, VectorSpec
 from robot_rl.core.types import Vector
 from robot_rl.policies.base import PlanRequest, PolicySpec, check_request
 from robot_rl.policies.remote.connection import PolicyConnection
+from robot_rl.policies.remote.handshake import read_api_key
 from robot_rl.policies.remote.protocol import read_answer, read_metadata, request_of
 
 
@@ -48,7 +49,7 @@ class RemotePolicyConfig(Config):
         """
         connection = PolicyConnection(
             self.url,
-            api_key=_key(self.api_key_file),
+            api_key=read_api_key(self.api_key_file),
             ca_file=self.ca_file,
             timeout_s=self.timeout_s,
         )
@@ -186,12 +187,3 @@ def _images(spec: PolicySpec, task: TaskSpec) -> list[str]:
 def _words(vector: VectorSpec) -> str:
     frame = f" in {vector.frame}" if vector.frame else ""
     return f"[{', '.join(vector.names)}] {vector.unit}{frame}"
-
-
-def _key(file: Path | None) -> str | None:
-    if file is None:
-        return None
-    try:
-        return file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"api_key_file: {file} cannot be read: {error}") from error

@@ -47,7 +47,8 @@ class Seat:
         self._kind = ""
         self._action: Vector | None = None
         self._driven_ns = 0
-        self._watchdog = self._early = Watchdog((), self._clock)
+        self._watchdog = Watchdog((), self._clock)
+        self._limit_s = 0.0
 
     def take(self, channel: Channel, ask: Ask, epoch: int) -> None:
         """Let whoever asks sit here; commands of any other epoch are refused from now on."""
@@ -56,15 +57,13 @@ class Seat:
         self.heard = (epoch, 0)
         self._kind = ask.kind
         peer = watched(ask.kind, "gate")
-        sooner = replace(peer, limit_s=peer.limit_s - 2.0 * self._tick_s)
-        self._watchdog = Watchdog((sooner,), self._clock)
-        self._early = Watchdog((replace(sooner, limit_s=sooner.limit_s / 3.0),), self._clock)
+        self._limit_s = peer.limit_s - 2.0 * self._tick_s
+        self._watchdog = Watchdog((replace(peer, limit_s=self._limit_s),), self._clock)
         self.beat()
 
     def beat(self) -> None:
         """Whoever sits here was heard."""
         self._watchdog.beat(self._kind)
-        self._early.beat(self._kind)
 
     def drive(self, channel: Channel, drive: Drive) -> GateReason:
         """Take a command into force if it is of this seat's lease and newer than the last.
@@ -96,7 +95,9 @@ class Seat:
     @property
     def overdue(self) -> bool:
         """Whether a third of the silence that is borne has passed: time to slow down."""
-        return bool(self._early.lost())
+        if self.channel is None:
+            return False
+        return self._watchdog.silence_s(self._kind) > self._limit_s / 3.0
 
     @property
     def loss(self) -> str:

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from robot_rl.app.data.command import main
-from robot_rl.app.data.terminal import Terminal
+from robot_rl.app.terminal import Terminal
 from robot_rl.core.episode import Episode, EpisodeMetadata
 from robot_rl.core.recording import RecordingSpec
 from robot_rl.core.spec import ActionSpec, ImageSpec, ObservationSpec, TaskSpec, VectorSpec

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from robot_rl.app.data.terminal import (
+from robot_rl.app.terminal import (
     Column,
     Terminal,
     count_text,
