@@ -1,11 +1,12 @@
 # `make demo` and `make test` are all that one needs; each sets up what it lacks.
 SHELL := /bin/bash
 
-.PHONY: help demo test bench lint types clean
+.PHONY: help demo test ros bench lint types clean
 
 help:
 	@echo "make demo    set up, then run the whole loop in simulation and write a report"
 	@echo "make test    set up, then run the tests"
+	@echo "make ros     set up ROS 2's client library from wheels, and build our messages"
 	@echo "make bench   set up, then run the quick forms of the benchmarks"
 	@echo "make lint    ruff and the import rules"
 	@echo "make types   pyright"
@@ -19,10 +20,13 @@ test:
 	@scripts/setup.sh dev
 	.venv/bin/pytest
 
+ros:
+	@scripts/setup.sh ros
+
 bench:
 	@scripts/setup.sh peers
 	for bench in throughput lateness cartesian chunking contact fault_matrix learner learning \
-	    serving replay dataset_io; do \
+	    serving replay dataset_io ros ros_faults; do \
 	  .venv/bin/python scripts/bench/$$bench.py --quick --json runs/bench-quick/$$bench.json || exit; \
 	done
 
@@ -38,4 +42,4 @@ types:
 
 clean:
 	rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
-	find robot_rl sim tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	find hardware robot_rl ros2_ws sim tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

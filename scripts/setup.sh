@@ -99,8 +99,13 @@ stamp_is_fresh() {
     [[ -f .venv/.setup ]] && grep -qxF "$(fingerprint "$@")" .venv/.setup
 }
 
+wants() { [[ " ${extras[*]} " == *" $1 "* ]]; }
+
+build_messages() { if wants dev || wants ros || wants peers; then scripts/ros_messages.sh; fi; }
+
 extras=("$@")
 if venv_is_usable && stamp_is_fresh "${extras[@]}"; then
+    build_messages
     exit 0
 fi
 install_system
@@ -112,13 +117,14 @@ say "installing $requirement into .venv"
     --constraint constraints.txt --editable "$requirement" ||
     stop "pip could not install $requirement (its own words are above): check the network and" \
         "that 6 GB are free, then run this again."
-if [[ " ${extras[*]} " == *" dev "* || " ${extras[*]} " == *" peers "* ]]; then
+if wants dev || wants peers; then
     # It asks for an older numpy than ours but runs with this one: so it lies apart, unchanged,
     # and only the tests and benchmarks that talk to it look there.
     "$venv_python" -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
         --constraint constraints.txt --target .venv/openpi-client openpi-client ||
         stop "pip could not install openpi-client (its own words are above)."
 fi
+build_messages
 # Whoever has an extra has the core as well; extras from before stay if nothing else changed.
 stamps=$(if stamp_is_fresh; then cat .venv/.setup; fi)
 { echo "$stamps"; fingerprint; fingerprint "${extras[@]}"; } |
