@@ -1,0 +1,1 @@
+"""Drivers of devices, one a file; each samples by itself and is a `core.protocol.Sensor`."""

@@ -1,0 +1,1 @@
+"""The simulated cell behind the topics and services of a real one."""
