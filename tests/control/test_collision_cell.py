@@ -8,9 +8,6 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import pytest
-from robot_rl_sim.person import DemonstratorConfig
-from robot_rl_sim.tasks.peg_insert import PegInsertConfig
-from robot_rl_sim.tasks.pick_cube import PickCubeConfig
 
 from robot_rl.app.run_config import CellConfig
 from robot_rl.app.station import Station
@@ -22,6 +19,9 @@ from robot_rl.core.clock import ManualClock
 from robot_rl.core.geometry import matrix_from_quat
 from robot_rl.core.spec import JOINT_POSITION, TCP_POSE, ActionSpec
 from robot_rl.core.types import Command, GateReason, Observation, Source
+from robot_rl_sim.person import DemonstratorConfig
+from robot_rl_sim.tasks.peg_insert import PegInsertConfig
+from robot_rl_sim.tasks.pick_cube import PickCubeConfig
 
 CELL = load(Path(__file__).parents[2] / "configs/cells/sim_fr3.yaml", CellConfig)
 CHAIN = CELL.chain.build()

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from robot_rl_sim.backend import StateView
-from robot_rl_sim.bench import SimBench
-from robot_rl_sim.person import DemonstratorConfig
-from robot_rl_sim.tasks.point_reach import PointReachConfig
 
 from robot_rl.app.run_config import CellConfig
 from robot_rl.app.station import Station
 from robot_rl.config.load import load
 from robot_rl.config.model import Config
 from robot_rl.core.types import StepResult, Vector
+from robot_rl_sim.backend import StateView
+from robot_rl_sim.bench import SimBench
+from robot_rl_sim.person import DemonstratorConfig
+from robot_rl_sim.tasks.point_reach import PointReachConfig
 
 CELLS = Path(__file__).resolve().parents[2] / "configs" / "cells"
 CLEAN = DemonstratorConfig(noise=0.0, wander=0.0)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from robot_rl_sim.backend import WRENCH_WINDOW, MujocoBackend
 from robot_rl_sim.tasks.peg_insert import PegInsertConfig
 from robot_rl_sim.tasks.point_reach import PointReachConfig

@@ -5,15 +5,15 @@ import time
 
 import numpy as np
 import pytest
-from robot_rl_sim.bench import SimBenchConfig
-from robot_rl_sim.tasks.peg_insert import PegInsertConfig
-from robot_rl_sim.tasks.pick_cube import PickCubeConfig
-from robot_rl_sim.tasks.point_reach import PointReachConfig
 
 from robot_rl.core.clock import NS_PER_S
 from robot_rl.core.errors import ContractError, HardwareError
 from robot_rl.core.spec import ENVIRONMENT
 from robot_rl.core.types import GateReason, GateState, Outcome, SafeAction
+from robot_rl_sim.bench import SimBenchConfig
+from robot_rl_sim.tasks.peg_insert import PegInsertConfig
+from robot_rl_sim.tasks.pick_cube import PickCubeConfig
+from robot_rl_sim.tasks.point_reach import PointReachConfig
 
 pytestmark = pytest.mark.sim
 

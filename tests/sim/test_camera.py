@@ -3,9 +3,9 @@ import time
 import mujoco
 import numpy as np
 import pytest
-from robot_rl_sim.camera import Camera
 
 from robot_rl.core.errors import ConfigError, DependencyError, HardwareError
+from robot_rl_sim.camera import Camera
 
 SCENE = """
 <mujoco>

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from robot_rl_sim import fr3
-from robot_rl_sim.backend import StateView
-from robot_rl_sim.drive import WRENCH_NOISE, ImpedanceDrive, JointDrive
 
 from robot_rl.core.geometry import pose_plus_delta, quat_from_rotvec, quat_multiply
 from robot_rl.core.spec import GRIPPER, JOINT_POSITION, JOINT_VELOCITY, WRENCH
+from robot_rl_sim import fr3
+from robot_rl_sim.backend import StateView
+from robot_rl_sim.drive import WRENCH_NOISE, ImpedanceDrive, JointDrive
 
 DOWN = np.array([1.0, 0.0, 0.0, 0.0])
 

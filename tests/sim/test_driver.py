@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from robot_rl_sim.driver import SimDriverConfig
-from robot_rl_sim.tasks.pick_cube import PickCubeConfig
-from robot_rl_sim.tasks.point_reach import PointReachConfig
 
 from robot_rl.core.errors import ConfigError
 from robot_rl.core.spec import GRIPPER, TCP_POSE, TCP_TWIST
+from robot_rl_sim.driver import SimDriverConfig
+from robot_rl_sim.tasks.pick_cube import PickCubeConfig
+from robot_rl_sim.tasks.point_reach import PointReachConfig
 
 pytestmark = pytest.mark.sim
 

@@ -3,10 +3,10 @@ import math
 import mujoco
 import numpy as np
 import pytest
-from robot_rl_sim import fr3
 
 from robot_rl.core.errors import ConfigError
 from robot_rl.core.geometry import pose_minus_pose, pose_plus_delta
+from robot_rl_sim import fr3
 
 TIMESTEP_S = 0.002
 STIFFNESS = (1000.0, 40.0)

@@ -3,12 +3,12 @@
 import mujoco
 import numpy as np
 import pytest
+
+from robot_rl.core.spec import JOINT_POSITION, TCP_POSE, WRENCH
 from robot_rl_sim import fr3, fr3_joint
 from robot_rl_sim.arm import add_sensors
 from robot_rl_sim.backend import MujocoBackend, Start
 from robot_rl_sim.fr3_joint import ServoDrive
-
-from robot_rl.core.spec import JOINT_POSITION, TCP_POSE, WRENCH
 
 pytestmark = pytest.mark.sim
 TIMESTEP_S = 0.002

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from robot_rl_sim.person import DemonstratorConfig
-from robot_rl_sim.tasks.peg_insert import BORE_DEPTH_M, PegInsertConfig
 
 from robot_rl.core.geometry import quat_rotate
 from robot_rl.core.spec import WRENCH
 from robot_rl.core.types import GateReason
+from robot_rl_sim.person import DemonstratorConfig
+from robot_rl_sim.tasks.peg_insert import BORE_DEPTH_M, PegInsertConfig
 
 pytestmark = pytest.mark.sim
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from robot_rl_sim.person import DemonstratorConfig, Hand
 from robot_rl_sim.person_judging import RandomHelperConfig, ValueJudgeConfig
 from robot_rl_sim.tasks.pick_cube import PickCubeConfig

@@ -1,11 +1,11 @@
 import mujoco
 import numpy as np
 import pytest
+
+from robot_rl.core.spec import ENVIRONMENT, GRIPPER
 from robot_rl_sim.backend import MujocoBackend
 from robot_rl_sim.person import DemonstratorConfig
 from robot_rl_sim.tasks.pick_cube import CUBE_M, LIFT_M, PickCubeConfig
-
-from robot_rl.core.spec import ENVIRONMENT, GRIPPER
 
 pytestmark = pytest.mark.sim
 

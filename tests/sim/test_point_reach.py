@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from robot_rl_sim.person import DemonstratorConfig
-from robot_rl_sim.tasks.point_reach import PointReachConfig, tip
 
 from robot_rl.core.spec import ENVIRONMENT, JOINT_POSITION, JOINT_VELOCITY
+from robot_rl_sim.person import DemonstratorConfig
+from robot_rl_sim.tasks.point_reach import PointReachConfig, tip
 
 pytestmark = pytest.mark.sim
 

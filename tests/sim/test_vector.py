@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
-from robot_rl_sim.tasks.peg_insert import PegInsertConfig
-from robot_rl_sim.tasks.pick_cube import PickCubeConfig
-from robot_rl_sim.tasks.point_reach import PointReachConfig
-from robot_rl_sim.vector import SimVectorEnv
 
 from robot_rl.core.errors import ConfigError, ContractError
 from robot_rl.core.spec import ENVIRONMENT, JOINT_POSITION, JOINT_VELOCITY, TCP_POSE
 from robot_rl.core.types import GateReason
+from robot_rl_sim.tasks.peg_insert import PegInsertConfig
+from robot_rl_sim.tasks.pick_cube import PickCubeConfig
+from robot_rl_sim.tasks.point_reach import PointReachConfig
+from robot_rl_sim.vector import SimVectorEnv
 
 pytestmark = pytest.mark.sim
 

@@ -30,13 +30,16 @@ from robot_rl.runtime.gate.message import (
     Stop,
     encode,
 )
+from robot_rl.runtime.gate.seam import Act
 from robot_rl.runtime.gate.seat import Seat
 
-Act = Stop | Clear | Resume
-"""What concerns the gate itself."""
+ACTORS = frozenset({Source.POLICY, Source.RESET, Source.REPLAY})
+"""As what the actor's seat may be taken."""
+PERSONS = frozenset({Source.HUMAN, Source.DEMO, Source.CALIBRATION})
+"""As what the person's seat may be taken."""
 
 _LOG = logging.getLogger(__name__)
-_MOST_PEERS = 16
+_MOST_VISITORS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,28 @@ class _Entrance:
     decode: Decoder[FromActor] | Decoder[FromPerson]
     seat: Seat
     sources: frozenset[Source]
+
+
+class Visitor:
+    """Whoever is connected (implements `seat.Party`).
+
+    Args:
+        channel: to them, owned.
+        entrance: by which they have come in.
+    """
+
+    def __init__(self, channel: Channel, entrance: _Entrance) -> None:
+        self.channel = channel
+        self.entrance = entrance
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended."""
+        return self.channel.closed
+
+    def refuse(self, what: str, why: str) -> None:
+        """Tell whoever asked that it is not done."""
+        self.channel.send(encode(Refused(what=what, why=why)))
 
 
 class Desk:
@@ -75,84 +100,83 @@ class Desk:
         self.period_s = period_s
         self.refused = Counter[GateReason]()
         self.action = action
-        own = frozenset({Source.POLICY, Source.RESET, Source.REPLAY})
-        theirs = frozenset({Source.HUMAN, Source.DEMO, Source.CALIBRATION})
         self._entrances = (
-            _Entrance(actors, Decoder[FromActor](FromActor), self.actor, own),
-            _Entrance(persons, Decoder[FromPerson](FromPerson), self.person, theirs),
+            _Entrance(actors, Decoder[FromActor](FromActor), self.actor, ACTORS),
+            _Entrance(persons, Decoder[FromPerson](FromPerson), self.person, PERSONS),
         )
-        self._peers: list[tuple[Channel, _Entrance]] = []
+        self._visitors: list[Visitor] = []
         self._epoch = 0
 
-    def hear(self) -> list[tuple[Channel, Act]]:
+    def hear(self) -> list[tuple[Visitor, Act]]:
         """Take in what has been said; return what concerns the gate itself, in order."""
         for entrance in self._entrances:
             self._admit(entrance)
-        acts: list[tuple[Channel, Act]] = []
-        for channel, entrance in self._peers:
-            for frame in channel.receive():
+        acts: list[tuple[Visitor, Act]] = []
+        for visitor in self._visitors:
+            for frame in visitor.channel.receive():
                 try:
-                    message = entrance.decode(frame)
+                    message = visitor.entrance.decode(frame)
                 except ContractError as error:
                     # Whatever it is, it does not speak our language: no second chance.
-                    _LOG.warning("hung up on process %d: %s", channel.pid, error)
-                    channel.close()
+                    _LOG.warning("hung up on process %d: %s", visitor.channel.pid, error)
+                    visitor.channel.close()
                     break
                 if isinstance(message, Stop | Clear | Resume):
-                    acts.append((channel, message))
+                    acts.append((visitor, message))
                 else:
-                    self._obey(channel, entrance, message)
-        self._peers = [(channel, e) for channel, e in self._peers if not channel.closed]
+                    self._obey(visitor, message)
+        self._visitors = [visitor for visitor in self._visitors if not visitor.closed]
         return acts
 
     def tell(self, report: Report) -> None:
         """Send a report to everybody who reads."""
         frame = encode(report)
-        for channel, _ in self._peers:
-            channel.send_news(frame)
+        for visitor in self._visitors:
+            visitor.channel.send_news(frame)
 
     def close(self) -> None:
         """Hang up on everybody."""
         for entrance in self._entrances:
             entrance.listener.close()
-        for channel, _ in self._peers:
-            channel.close()
+        for visitor in self._visitors:
+            visitor.channel.close()
 
     def _admit(self, entrance: _Entrance) -> None:
         for channel in entrance.listener.accept():
-            if len(self._peers) < _MOST_PEERS:
-                self._peers.append((channel, entrance))
+            visitor = Visitor(channel, entrance)
+            if len(self._visitors) < _MOST_VISITORS:
+                self._visitors.append(visitor)
             else:
-                refuse(channel, "a connection", f"{_MOST_PEERS} are connected already")
+                visitor.refuse("a connection", f"{_MOST_VISITORS} are connected already")
                 channel.close()
 
-    def _obey(self, channel: Channel, entrance: _Entrance, message: FromActor) -> None:
-        seat = entrance.seat
+    def _obey(self, visitor: Visitor, message: FromActor) -> None:
+        seat = visitor.entrance.seat
         if isinstance(message, Ask):
-            self._seat(channel, entrance, message)
+            self._seat(visitor, message)
             return
         if isinstance(message, Drive):
-            reason = seat.drive(channel, message)
+            reason = seat.drive(visitor, message)
             if reason != GateReason.PASSED:
                 self.refused[reason] += 1
-                refuse(channel, "command", reason.name)
-        if channel is not seat.channel:
+                visitor.refuse("command", reason.name)
+        if visitor is not seat.party:
             return
         if isinstance(message, Beat | Drive):
             seat.beat()
         else:
             seat.leave()
 
-    def _seat(self, channel: Channel, entrance: _Entrance, ask: Ask) -> None:
-        seat = entrance.seat
-        if ask.source not in entrance.sources or (ask.kind == "actor") != (seat is self.actor):
-            allowed = ", ".join(source.name for source in sorted(entrance.sources))
-            refuse(channel, "lease", f"{ask.kind} as {ask.source.name}: expected {allowed}")
-        elif seat.channel not in (None, channel):
-            refuse(channel, "lease", f"{seat.name!r} commands; one at a time")
+    def _seat(self, visitor: Visitor, ask: Ask) -> None:
+        seat, sources = visitor.entrance.seat, visitor.entrance.sources
+        if ask.source not in sources or (ask.kind == "actor") != (seat is self.actor):
+            allowed = ", ".join(source.name for source in sorted(sources))
+            visitor.refuse("lease", f"{ask.kind} as {ask.source.name}: expected {allowed}")
+        elif seat.party not in (None, visitor):
+            visitor.refuse("lease", f"{seat.name!r} commands; one at a time")
         else:
             self._epoch += 1
-            seat.take(channel, ask, self._epoch)
+            seat.take(visitor, ask, self._epoch)
             _LOG.info("%s commands as %s, epoch %d", ask.name, ask.source.name, self._epoch)
             granted = Granted(
                 source=ask.source,
@@ -160,9 +184,4 @@ class Desk:
                 action=self.action.names,
                 period_s=self.action.period_s,
             )
-            channel.send(encode(granted))
-
-
-def refuse(channel: Channel, what: str, why: str) -> None:
-    """Tell whoever asked that it is not done."""
-    channel.send(encode(Refused(what=what, why=why)))
+            visitor.channel.send(encode(granted))

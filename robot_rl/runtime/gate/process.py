@@ -28,6 +28,7 @@ from robot_rl.runtime.gate.desk import Desk
 from robot_rl.runtime.gate.driver.link import DriverLink
 from robot_rl.runtime.gate.driver.process import DRIVER_SOCKET
 from robot_rl.runtime.gate.message import MAX_ASKED_BYTES
+from robot_rl.runtime.gate.seam import CommandDesk, RobotLink
 from robot_rl.runtime.gate.server import GateServer
 
 _LOG = logging.getLogger(__name__)
@@ -89,12 +90,12 @@ def serve(
 
 
 def build(
-    cell: GateCell, link: DriverLink, desk: Desk, rule: HandOver, clock: Clock
+    cell: GateCell, link: RobotLink, desk: CommandDesk, rule: HandOver, clock: Clock
 ) -> GateServer:
-    """Put the cell's gate between the desk and the robot."""
+    """Put the cell's gate between the desk and the robot, which takes the desk's actions."""
     chain = cell.chain.build() if cell.chain else None
     collision = cell.collision.build(chain) if cell.collision and chain else None
-    action = played(link.robot.action, desk.period_s)
+    action = played(desk.action, desk.period_s)
     gate = SafetyGate(cell.limits, action, clock, chain, collision)
     return GateServer(gate, Arbiter(action, clock, rule), link, desk, clock)
 

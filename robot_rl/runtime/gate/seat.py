@@ -6,12 +6,25 @@ Not here: which of the two drives (`control.arbiter`), and what may be driven (`
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol
 
 from robot_rl.control.watchdog import Watchdog, watched
 from robot_rl.core.clock import NS_PER_S, Clock
 from robot_rl.core.types import GateReason, Source, Vector
-from robot_rl.runtime.gate.channel import Channel
 from robot_rl.runtime.gate.message import Ask, Drive, as_vector
+
+
+class Party(Protocol):
+    """Whoever sits in a seat, or wants something of the gate; known by being the same object."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has gone for certain."""
+        ...
+
+    def refuse(self, what: str, why: str) -> None:
+        """Tell it that what it asked for is not done, or not any more."""
+        ...
 
 
 class Seat:
@@ -26,7 +39,7 @@ class Seat:
         tick_s: the gate's period: what is said waits for up to one, and so does a loss.
 
     Attributes:
-        channel: of whoever sits here; None if nobody does.
+        party: whoever sits here; None if nobody does.
         source: as which they command.
         heard: epoch and sequence of the newest command.
     """
@@ -35,7 +48,7 @@ class Seat:
         self._clock = clock
         self._tick_s = tick_s
         self._action_ns = round(action_s * NS_PER_S)
-        self.channel: Channel | None = None
+        self.party: Party | None = None
         self.source = Source.HOLD
         self.name = ""
         self.heard = (0, 0)
@@ -43,17 +56,17 @@ class Seat:
 
     def leave(self) -> None:
         """Nobody sits here any more."""
-        self.channel = None
+        self.party = None
         self._kind = ""
         self._action: Vector | None = None
         self._driven_ns = 0
         self._watchdog = Watchdog((), self._clock)
         self._limit_s = 0.0
 
-    def take(self, channel: Channel, ask: Ask, epoch: int) -> None:
+    def take(self, party: Party, ask: Ask, epoch: int) -> None:
         """Let whoever asks sit here; commands of any other epoch are refused from now on."""
         self.leave()
-        self.channel, self.source, self.name = channel, ask.source, ask.name
+        self.party, self.source, self.name = party, ask.source, ask.name
         self.heard = (epoch, 0)
         self._kind = ask.kind
         peer = watched(ask.kind, "gate")
@@ -65,7 +78,7 @@ class Seat:
         """Whoever sits here was heard."""
         self._watchdog.beat(self._kind)
 
-    def drive(self, channel: Channel, drive: Drive) -> GateReason:
+    def drive(self, party: Party, drive: Drive) -> GateReason:
         """Take a command into force if it is of this seat's lease and newer than the last.
 
         Returns:
@@ -73,7 +86,7 @@ class Seat:
             without a lease nor a message that comes twice can stop whoever drives.
         """
         epoch, sequence = self.heard
-        if channel is not self.channel or drive.epoch != epoch:
+        if party is not self.party or drive.epoch != epoch:
             return GateReason.LEASE
         if drive.sequence <= sequence:
             return GateReason.SEQUENCE
@@ -95,15 +108,15 @@ class Seat:
     @property
     def overdue(self) -> bool:
         """Whether a third of the silence that is borne has passed: time to slow down."""
-        if self.channel is None:
+        if self.party is None:
             return False
         return self._watchdog.silence_s(self._kind) > self._limit_s / 3.0
 
     @property
     def loss(self) -> str:
         """Why whoever sits here counts as lost, in words; empty if not."""
-        if self.channel is None:
+        if self.party is None:
             return ""
-        if self.channel.closed:
+        if self.party.closed:
             return f"the connection of {self._kind} {self.name!r} has ended"
         return "; ".join(map(str, self._watchdog.lost()))

@@ -16,11 +16,9 @@ from robot_rl.control.safety import SafetyGate
 from robot_rl.core.clock import NS_PER_S, Clock
 from robot_rl.core.protocol import OperatorInput
 from robot_rl.core.types import Command, GateReason, GateState, SafeAction, Source
-from robot_rl.runtime.gate.channel import Channel
-from robot_rl.runtime.gate.desk import Act, Desk, refuse
-from robot_rl.runtime.gate.driver.link import DriverLink
 from robot_rl.runtime.gate.message import Report, Resume, Stop
-from robot_rl.runtime.gate.seat import Seat
+from robot_rl.runtime.gate.seam import Act, CommandDesk, RobotLink
+from robot_rl.runtime.gate.seat import Party, Seat
 
 STARTED = "the gate has just been started: look at the arm, then clear it in your name"
 """The cause of the STOP that every gate begins in."""
@@ -35,7 +33,7 @@ _CLEARING_S = 1.0
 class _Clearing:
     by: str
     cause: str
-    channel: Channel
+    party: Party
     until_ns: int
 
 
@@ -53,7 +51,7 @@ class GateServer:
     """
 
     def __init__(
-        self, gate: SafetyGate, arbiter: Arbiter, link: DriverLink, desk: Desk, clock: Clock
+        self, gate: SafetyGate, arbiter: Arbiter, link: RobotLink, desk: CommandDesk, clock: Clock
     ) -> None:
         self.gate = gate
         self._arbiter = arbiter
@@ -81,8 +79,8 @@ class GateServer:
         self._ticks += 1
         self._missed += tick.missed
         self._link.poll()
-        for channel, act in self._desk.hear():
-            self._obey(channel, act)
+        for party, act in self._desk.hear():
+            self.obey(party, act)
         self._watch(tick)
         decision = self._decide()
         self._by_person = decision.source == Source.HUMAN
@@ -94,27 +92,28 @@ class GateServer:
         self._desk.tell(report)
         return report
 
+    def obey(self, party: Party, act: Act) -> None:
+        """Follow what concerns the gate itself, or tell whoever wants it why not."""
+        if isinstance(act, Stop):
+            self.gate.stop(act.cause)
+        elif isinstance(act, Resume):
+            self._resume(party, act)
+        elif self.gate.state < GateState.STOP:
+            party.refuse("clear", "nothing is latched")
+        elif act.cause != self._cause:
+            party.refuse("clear", f"read the cause first; it is: {self._cause}")
+        else:
+            until_ns = self._clock.now_ns() + round(_CLEARING_S * NS_PER_S)
+            self._clearing = _Clearing(act.by, self.gate.cause, party, until_ns)
+
     @property
     def at_rest(self) -> bool:
         """Whether the arm has been told to hold for long enough to have come to rest."""
         return self._still_ticks * self.gate.action.period_s > _SETTLING_S
 
-    def _obey(self, channel: Channel, act: Act) -> None:
-        if isinstance(act, Stop):
-            self.gate.stop(act.cause)
-        elif isinstance(act, Resume):
-            self._resume(channel, act)
-        elif self.gate.state < GateState.STOP:
-            refuse(channel, "clear", "nothing is latched")
-        elif act.cause != self._cause:
-            refuse(channel, "clear", f"read the cause first; it is: {self._cause}")
-        else:
-            until_ns = self._clock.now_ns() + round(_CLEARING_S * NS_PER_S)
-            self._clearing = _Clearing(act.by, self.gate.cause, channel, until_ns)
-
-    def _resume(self, channel: Channel, act: Resume) -> None:
+    def _resume(self, party: Party, act: Resume) -> None:
         if self._arbiter.lost:
-            refuse(channel, "resume", "whoever drove was lost: take their seat first")
+            party.refuse("resume", "whoever drove was lost: take their seat first")
             return
         self.gate.resume(act.by)
         self._arbiter.resume()
@@ -139,7 +138,7 @@ class GateServer:
             if fault:
                 self.gate.stop(f"robot: {fault}")
         elif clearing.cause != self.gate.cause or self._clock.now_ns() > clearing.until_ns:
-            refuse(clearing.channel, "clear", f"it is not over: {self._cause}")
+            clearing.party.refuse("clear", f"it is not over: {self._cause}")
             self._clearing = None
         elif fault:
             self._link.clear(clearing.by)
@@ -156,14 +155,14 @@ class GateServer:
             self._arbiter.lose(loss)
         if seat is self._desk.person or not self._by_person:
             self.gate.hold(GateReason.PEER_LOST, loss)
-        if seat.channel is not None:
-            refuse(seat.channel, "lease", loss)
+        if seat.party is not None:
+            seat.party.refuse("lease", loss)
         seat.leave()
 
     def _decide(self) -> Decision:
         person = self._desk.person
         said = None
-        if person.channel is not None:
+        if person.party is not None:
             action = person.action
             rest = np.zeros(self.gate.action.size, np.float32)
             said = OperatorInput(

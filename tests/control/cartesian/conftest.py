@@ -9,11 +9,11 @@ import mujoco
 import numpy as np
 import pytest
 import yaml
-from robot_rl_sim import fr3, fr3_joint
 
 from robot_rl.control.cartesian.arm_model import ArmModel
 from robot_rl.control.cartesian.differential_ik import DifferentialIk, DifferentialIkConfig
 from robot_rl.control.limits import SafetyLimits
+from robot_rl_sim import fr3, fr3_joint
 
 CELL = Path(__file__).parents[3] / "configs" / "cells" / "sim_fr3.yaml"
 HOME = np.array(fr3.HOME_Q)

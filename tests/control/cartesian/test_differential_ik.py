@@ -7,7 +7,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from robot_rl_sim import fr3
 
 from robot_rl.control.cartesian.arm_model import ArmModel
 from robot_rl.control.cartesian.avoidance import keep_apart
@@ -15,6 +14,7 @@ from robot_rl.control.cartesian.differential_ik import DifferentialIkConfig
 from robot_rl.control.cartesian.refusal import RefusalKind
 from robot_rl.core.errors import ConfigError
 from robot_rl.core.geometry import pose_minus_pose, pose_plus_delta
+from robot_rl_sim import fr3
 
 HOME = np.array(fr3.HOME_Q)
 LOWER, UPPER = np.array(fr3.JOINT_LOWER), np.array(fr3.JOINT_UPPER)

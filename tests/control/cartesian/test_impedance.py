@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
-from robot_rl_sim import fr3, fr3_joint
 
 from robot_rl.control.cartesian.arm_model import ArmModel
 from robot_rl.control.cartesian.impedance import ArmState, ImpedanceConfig, impedance_torque
 from robot_rl.control.cartesian.refusal import RefusalKind
 from robot_rl.core.errors import ContractError
 from robot_rl.core.geometry import pose_minus_pose, pose_plus_delta
+from robot_rl_sim import fr3, fr3_joint
 
 HALF = np.sqrt(0.5)
 NO_FORCE = np.zeros(6)

@@ -7,13 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from robot_rl_sim import fr3
-from robot_rl_sim.arm import add_sensors, arm_action_spec, arm_observation_spec
-from robot_rl_sim.backend import MujocoBackend, Start
-from robot_rl_sim.clock import SimClock
-from robot_rl_sim.drive import ImpedanceDrive
-from robot_rl_sim.fr3_joint import ServoDrive, servo_joints
-from robot_rl_sim.robot import SimArm
 
 from robot_rl.control.kinematics import SerialChainConfig
 from robot_rl.control.reset_motion import ResetMotionConfig
@@ -21,6 +14,13 @@ from robot_rl.control.safety import SafetyGate
 from robot_rl.core.geometry import pose_minus_pose, pose_plus_delta
 from robot_rl.core.spec import JOINT_POSITION, TCP_POSE, ActionSpec, RobotSpec
 from robot_rl.core.types import Command, GateReason, Source
+from robot_rl_sim import fr3
+from robot_rl_sim.arm import add_sensors, arm_action_spec, arm_observation_spec
+from robot_rl_sim.backend import MujocoBackend, Start
+from robot_rl_sim.clock import SimClock
+from robot_rl_sim.drive import ImpedanceDrive
+from robot_rl_sim.fr3_joint import ServoDrive, servo_joints
+from robot_rl_sim.robot import SimArm
 
 pytestmark = pytest.mark.sim
 HOME = np.array(fr3.HOME_Q)
