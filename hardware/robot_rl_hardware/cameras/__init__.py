@@ -1,0 +1,1 @@
+"""Cameras: pictures in RGB, stamped when they were taken."""

@@ -1,0 +1,1 @@
+"""Force-torque sensors, and what has to be taken off what they say."""

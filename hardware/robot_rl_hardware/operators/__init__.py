@@ -1,0 +1,1 @@
+"""What a person holds in the hand to drive the arm."""
