@@ -13,6 +13,7 @@ it stays where it comes to rest until a person says otherwise.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from pydantic import Field
@@ -23,7 +24,7 @@ from robot_rl.core.geometry import pose_plus_delta
 from robot_rl.core.spec import ObservationSpec, RobotSpec
 from robot_rl.core.types import Observation, Vector
 from robot_rl_sim import fr3
-from robot_rl_sim.backend import Array, MujocoBackend
+from robot_rl_sim.backend import Array, MujocoBackend, Start
 from robot_rl_sim.drive import GRIPPER_OPENING_M, ImpedanceDrive
 from robot_rl_sim.tasks.task import SimTask
 
@@ -68,6 +69,10 @@ class SimDriverConfig(Config):
 class SimDriver:
     """Implements `runtime.gate.driver.server.Driver`, critically damped near home.
 
+    Attributes:
+        task: whose scene the arm stands in.
+        start: where the scene's objects were put last.
+
     Raises:
         ConfigError: if the task's arm is no FR3, or its physics does not fit into the period.
     """
@@ -95,10 +100,12 @@ class SimDriver:
             raise ConfigError(
                 f"period_s is {config.period_s}, expected a multiple of {self.backend.timestep_s}"
             )
+        self.task = task
         self._config = config
         self._drive = drive
         self._rng = np.random.default_rng(config.seed)
-        self.backend.reset(0, task.start(self._rng))
+        self.start = task.start(self._rng)
+        self.backend.reset(0, self.start)
         self._tare = self.backend.state().force_torque
         spec = task.spec.observation.vectors
         own = drive.vectors(self.backend.state(), self._tare, np.zeros((1, drive.noise_size)))
@@ -128,6 +135,11 @@ class SimDriver:
         """Of the tool in the base frame, true and now, float64[3]."""
         return self.backend.state().tcp_pose[0, :3].copy()
 
+    @property
+    def commanded(self) -> bool:
+        """Whether commands are expected: from the first until `rest`."""
+        return self._heard is not None
+
     def obey(self, values: Vector, period_s: float) -> None:
         """See `Driver.obey`: tcp deltas [m, rad], then the gripper, if there is one."""
         if self.fault:
@@ -141,7 +153,12 @@ class SimDriver:
         self._ramp = max(1, round(period_s / self.period_s))
         self._lasting = round(_PATIENCE * period_s / self.period_s)
         if self._drive.gripper and values[6]:
-            self.backend.ctrl[0, 6] = GRIPPER_OPENING_M * (values[6] > 0.0)
+            self.grip(opens=bool(values[6] > 0.0))
+
+    def grip(self, *, opens: bool) -> None:
+        """Open or close the gripper, unless the arm has stopped by itself."""
+        if not self.fault:
+            self.backend.ctrl[0, 6] = GRIPPER_OPENING_M * opens
 
     def rest(self) -> None:
         """See `Driver.rest`."""
@@ -156,6 +173,20 @@ class SimDriver:
         if self.speed_m_s < _AT_REST_M_S:
             self.rest()
             self.fault = ""
+
+    def arrange(self, start: Start, rng: np.random.Generator) -> None:
+        """Put everything but the arm into a start state, and tare the wrench; no time passes.
+
+        Args:
+            start: of the scene; the arm and its fingers stay where they are measured, at rest.
+            rng: sensor noise is drawn from it from now on.
+        """
+        own = self._drive.joints + 2 * self._drive.gripper
+        qpos = start.qpos.copy()
+        qpos[:own] = self.backend.qpos[0, :own]
+        self.backend.reset(0, replace(start, qpos=qpos, ctrl=self.backend.ctrl[0].copy()))
+        self._rng, self.start = rng, start
+        self._tare = self.backend.state().force_torque
 
     def tick(self) -> Observation:
         """See `Driver.tick`."""
