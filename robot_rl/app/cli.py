@@ -26,9 +26,9 @@ from robot_rl.app.outcome import print_outcome
 from robot_rl.app.progress import RunProgress
 from robot_rl.app.run_config import RunConfig
 from robot_rl.app.run_context import RunContext, Stopped
-from robot_rl.app.run_folder import RunFolder
-from robot_rl.app.station import Station
+from robot_rl.app.run_folder import DIRECT, RunFolder
 from robot_rl.app.terminal import Terminal
+from robot_rl.app.through import check_through, open_station
 from robot_rl.config.load import load
 from robot_rl.core.errors import ConfigError, RobotRlError
 from robot_rl.runtime.events import EventLog
@@ -66,6 +66,11 @@ class Arguments:
     runs: Path = Path("runs")
     """Where new runs' folders are made."""
 
+    through: str | None = None
+    """`ros`: the cell's simulated robot stands behind ROS 2 topics and waits for this process:
+    slower, to the same results. A graph's YAML, e.g. configs/ros/sim_fr3.yaml: the run acts in
+    that live graph, which is up. `direct`: the bench is in this process. Runs remember it."""
+
     threads: int = 1
     """Threads of one torch operation; the networks are too small to gain from more."""
 
@@ -98,13 +103,14 @@ def _phases(verb: str) -> list[str]:
 
 
 def _folder(arguments: Arguments) -> RunFolder:
+    through = None if arguments.through is None else check_through(arguments.through)
     if arguments.resume is not None:
         if arguments.config:
             raise ConfigError(
                 "--resume goes on with the config that the run was started with; drop "
                 f"{' '.join(arguments.config)!r}"
             )
-        return RunFolder.open(arguments.resume)
+        return RunFolder.open(arguments.resume, through)
     if not arguments.config:
         raise ConfigError("name a run's YAML file, e.g. configs/runs/peg_insert.yaml, or --resume")
     path, *overrides = arguments.config
@@ -112,16 +118,17 @@ def _folder(arguments: Arguments) -> RunFolder:
         raise ConfigError(
             "limits belong to the cell's file; a run tightens them by limits.<name>=<value>"
         )
-    return RunFolder.create(arguments.runs, load(path, RunConfig, overrides))
+    config = load(path, RunConfig, overrides)
+    return RunFolder.create(arguments.runs, config, through or DIRECT)
 
 
 def _run(folder: RunFolder, phases: Sequence[str]) -> None:
     asked = _StopOnSignal()
     with ExitStack() as stack:
         log = stack.enter_context(EventLog(folder.events))
+        folder.remember_through()
         curves = stack.enter_context(open_metric_sinks(folder))
-        station = Station.of_run(folder.config)
-        stack.callback(station.bench.close)
+        station = stack.enter_context(open_station(folder))
         stack.enter_context(station.bench.robot)
         progress = stack.enter_context(RunProgress())
         run = RunContext(folder, station, [log, progress, *curves], asked)

@@ -23,7 +23,7 @@ def collect(run: RunContext) -> None:
         RobotRlError: if the demonstrator fails too often.
     """
     config = run.config.collect
-    demonstrator = run.config.demonstrator.build(run.station.bench)
+    demonstrator = run.station.operator("demonstrator", run.config.demonstrator)
     rollout = run.station.rollout(
         run.station.agent(), operator=demonstrator, human_source=Source.DEMO
     )

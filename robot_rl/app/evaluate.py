@@ -21,7 +21,7 @@ from robot_rl.core.types import Image, Transition
 from robot_rl.policies.ready_base import RunBase
 from robot_rl.runtime.events import PhaseProgress, read_events
 from robot_rl.runtime.improve import tell_episode
-from robot_rl.runtime.rollout import Agent, force_curve, succeeded
+from robot_rl.runtime.rollout import Agent, force_curve
 
 PHASE = "evaluate"
 PICTURE = (480, 360)
@@ -88,7 +88,7 @@ def _run(
 def _trials(episodes: Sequence[Episode], period_s: float) -> PolicyTrials:
     has_wrench = all(WRENCH in e.vectors for e in episodes)
     return PolicyTrials(
-        success=np.array([succeeded(e) for e in episodes]),
+        success=np.array([e.success_autonomous for e in episodes]),
         steps=np.array([len(e) for e in episodes]),
         period_s=period_s,
         force_n=[force_curve(e, WRENCH) for e in episodes] if has_wrench else [],

@@ -16,10 +16,11 @@ from typing import cast
 from gymnasium.envs.registration import register, registry
 
 from robot_rl.app.run_config import CellConfig
-from robot_rl.app.station import Station
+from robot_rl.app.station import gate_of
 from robot_rl.config.load import load
 from robot_rl.config.model import Buildable, Config
 from robot_rl.core.errors import ConfigError
+from robot_rl.core.protocol import Bench
 from robot_rl.envs.gymnasium_env import GymnasiumEnv
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -56,8 +57,9 @@ def make_env(
     """
     # A file with a `type` is a component: its config can be built.
     component = cast(Buildable, load(_path("tasks", task), Config, overrides))
-    station = Station.open(load(_path("cells", cell), CellConfig), component)
-    return GymnasiumEnv(station.bench, station.gate, render_mode)
+    config = load(_path("cells", cell), CellConfig)
+    bench = cast(Bench, config.bench.build(component))
+    return GymnasiumEnv(bench, gate_of(config, bench), render_mode)
 
 
 def _path(folder: str, name: str) -> Path:

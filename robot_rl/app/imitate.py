@@ -18,7 +18,6 @@ from robot_rl.policies.chunk_policy import ChunkPolicy, ChunkPolicyConfig
 from robot_rl.policies.ready_base import ReadyBase
 from robot_rl.runtime.evaluator import evaluate
 from robot_rl.runtime.events import PhaseProgress
-from robot_rl.runtime.rollout import succeeded
 
 PHASE = "imitate"
 MARGIN = 0.1
@@ -59,7 +58,7 @@ def _train(run: RunContext, settings: ChunkPolicyConfig, imitate: ImitateConfig)
         def judge(policy: ChunkPolicy) -> int:
             episodes = _roll_out(run, policy, SELECTION_SEEDS, imitate.rollouts)
             ran.extend(episodes)
-            return sum(succeeded(episode) for episode in episodes)
+            return sum(episode.success_autonomous for episode in episodes)
 
         summary |= train_policy(
             base,

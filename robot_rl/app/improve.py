@@ -17,7 +17,6 @@ from robot_rl.policies.ready_base import RunBase
 from robot_rl.runtime.checkpoint import flatten, latest_checkpoint, save_checkpoint
 from robot_rl.runtime.evaluator import Deployed, NeverWorse, evaluate
 from robot_rl.runtime.improve import PHASE, Improvement, Progress, Trainable
-from robot_rl.runtime.rollout import succeeded
 
 _DEPLOYED = "deployed."
 
@@ -35,7 +34,9 @@ def improve(run: RunContext) -> None:
         base = run.base()
         policy = new_policy(config, base)
         judge, progress = _restore(run, base, policy)
-        supervisor = config.supervisor.build(run.station.bench) if config.supervisor else None
+        supervisor = (
+            run.station.operator("supervisor", config.supervisor) if config.supervisor else None
+        )
         # The store first: opening it recovers what a killed recording left for the learner.
         with run.store("online") as store, open_link(run, base) as link:
 
@@ -79,7 +80,7 @@ def _restore(run: RunContext, base: RunBase, policy: Trainable) -> tuple[NeverWo
     if saved is None:
         rollout = run.station.rollout(run.station.agent(base))
         episodes = evaluate(rollout, seeds, metadata, "judge", lambda _: run.check_stop())
-        base_success = np.array([succeeded(e) for e in episodes])
+        base_success = np.array([e.success_autonomous for e in episodes])
         deployed, progress = None, Progress()
     else:
         check_base(saved.meta["base_fingerprint"], base, saved.path)

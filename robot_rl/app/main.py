@@ -25,6 +25,7 @@ COMMANDS = {
     "data": ("robot_rl.app.data.command:main", "look at, repair, label and exchange episodes"),
     "serve": ("robot_rl.app.serve:main", "serve base policies over a websocket"),
     "gate": ("robot_rl.runtime.gate.process:main", "guard a cell's arm in a process of its own"),
+    "ros": ("robot_rl.app.ros.command:main", "a cell's graph of ROS 2 nodes"),
     "driver": ("robot_rl.runtime.gate.driver.process:main", "hold a robot for the gate"),
 }
 """What follows `robot-rl`: import path, and a line of help."""

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import cast
 
 from robot_rl.app.run_config import CellConfig, RunConfig
 from robot_rl.config.model import Buildable
 from robot_rl.control.arbiter import Arbiter, HandOver
 from robot_rl.control.chunk_player import ChunkPlayer, Player
 from robot_rl.control.chunking.async_player import AsyncChunkPlayer, ChunkingConfig
-from robot_rl.control.chunking.planner import ContinuingPolicy, Unguided
+from robot_rl.control.chunking.planner import Unguided
 from robot_rl.control.chunking.thread_planner import ThreadPlanner
 from robot_rl.control.safety import SafetyGate
-from robot_rl.core.errors import ConfigError
-from robot_rl.core.protocol import Bench, OnlinePolicy, Operator
+from robot_rl.core.protocol import Bench, Env, OnlinePolicy, Operator
 from robot_rl.core.recording import RecordingSpec
 from robot_rl.core.types import Source
 from robot_rl.envs.robot_env import RobotEnv
 from robot_rl.policies.chunk_policy import ChunkPolicy
-from robot_rl.policies.episode_policy import EpisodePolicy, RememberingPlayer
 from robot_rl.policies.ready_base import ReadyBase, RunBase
+from robot_rl.policies.ready_player import async_player, waiting_player
 from robot_rl.policies.realtime import RealtimePolicy
 from robot_rl.runtime.rollout import Agent, Rollout
 
@@ -34,13 +35,16 @@ class Station:
         hand_over: what follows when a person lets go, or cannot be heard any more.
         chunking: how chunks are played while the next one is planned; without it the loop waits
             for each plan, which is for benches whose clock waits too.
+        seats: people who sit at the bench already, by seat: `demonstrator`, `supervisor`.
+        watcher: who may take over at any time, also while a policy is judged; help counts then.
     """
 
     bench: Bench
-    gate: SafetyGate
-    env: RobotEnv
+    env: Env
     hand_over: HandOver
     chunking: ChunkingConfig | None = None
+    seats: Mapping[str, Operator] = field(default_factory=dict[str, Operator])
+    watcher: Operator | None = None
 
     @classmethod
     def open(
@@ -49,21 +53,39 @@ class Station:
         task: Buildable,
         hand_over: HandOver = _AT_ONCE,
         chunking: ChunkingConfig | None = None,
+        bench: Bench | None = None,
     ) -> Station:
-        """Connect a cell for a task, everything behind the cell's one gate."""
-        bench: Bench = cell.bench.build(task)
-        chain = cell.chain.build() if cell.chain else None
-        collision = cell.collision.build(chain) if cell.collision and chain else None
-        gate = SafetyGate(cell.limits, bench.task.action, bench.clock, chain, collision)
+        """Connect a cell for a task, everything behind the cell's one gate.
+
+        `bench` is one that is connected already; without it the cell's is built.
+        """
+        bench = bench or cast(Bench, cell.bench.build(task))
         seen, period_s = bench.task.observation, bench.task.action.period_s
         monitor = cell.streams.build(seen, period_s) if cell.streams else None
-        env = RobotEnv(bench, gate, monitor)
-        return cls(bench=bench, gate=gate, env=env, hand_over=hand_over, chunking=chunking)
+        env = RobotEnv(bench, gate_of(cell, bench), monitor)
+        return cls(bench=bench, env=env, hand_over=hand_over, chunking=chunking)
 
     @classmethod
-    def of_run(cls, config: RunConfig) -> Station:
-        """Connect the run's cell, under the limits in force, for the run's task."""
-        return cls.open(config.cell_in_force, config.task, config.hand_over, config.chunking)
+    def of_run(
+        cls,
+        config: RunConfig,
+        bench: Bench | None = None,
+        seats: Mapping[str, Operator] | None = None,
+    ) -> Station:
+        """Connect the run's cell, under the limits in force, for the run's task.
+
+        Args:
+            config: of the run.
+            bench: connected already, for the same task; without it the cell's is built.
+            seats: people who sit at it already.
+        """
+        cell, hand_over, chunking = config.cell_in_force, config.hand_over, config.chunking
+        station = cls.open(cell, config.task, hand_over, chunking, bench)
+        return replace(station, seats=seats or {})
+
+    def operator(self, seat: str, person: Buildable) -> Operator:
+        """Who sits at the bench in this seat already, or else the person, seated there."""
+        return self.seats[seat] if seat in self.seats else person.build(self.bench)
 
     @property
     def recording(self) -> RecordingSpec:
@@ -84,24 +106,12 @@ class Station:
         chunking = self.chunking
         if chunking is None:
             return blocking_player(base)
-        guided, most = chunking.mode == "realtime", chunking.max_guidance_weight
+        clock, most = self.bench.clock, chunking.max_guidance_weight
         if isinstance(base, ReadyBase):
-            if guided and not base.policy.spec.guided:
-                raise ConfigError(
-                    f"chunking.mode: {base.policy.spec.name} cannot make a plan that carries on "
-                    "with the one in play; use trim or ensemble"
-                )
-            policy = EpisodePolicy(base.policy, most, observed=base.history > 1)
-            continuing = policy if guided else Unguided(policy)
-            return _remembering(self._async_player(continuing, base, chunking), policy, base)
-        continuing = RealtimePolicy(base, most) if guided else Unguided(base)
-        return self._async_player(continuing, base, chunking)
-
-    def _async_player(
-        self, policy: ContinuingPolicy, base: RunBase, chunking: ChunkingConfig
-    ) -> Player:
-        planner = ThreadPlanner(policy)
-        return AsyncChunkPlayer(planner, self.bench.clock, chunking, execute=base.execute)
+            return async_player(base.policy, clock, chunking, base.execute)
+        guided = chunking.mode == "realtime"
+        planner = ThreadPlanner(RealtimePolicy(base, most) if guided else Unguided(base))
+        return AsyncChunkPlayer(planner, clock, chunking, execute=base.execute)
 
     def rollout(
         self,
@@ -111,7 +121,8 @@ class Station:
         human_source: Source = Source.HUMAN,
         explore: bool = False,
     ) -> Rollout:
-        """A rollout of the agent, with nobody or with a person who can take over."""
+        """A rollout of the agent; `operator` can take over, or else the watcher if any."""
+        operator = operator or self.watcher
         arbiter = Arbiter(
             self.bench.task.action,
             self.bench.clock,
@@ -128,13 +139,15 @@ class Station:
         )
 
 
+def gate_of(cell: CellConfig, bench: Bench) -> SafetyGate:
+    """The cell's gate, in front of a bench."""
+    chain = cell.chain.build() if cell.chain else None
+    collision = cell.collision.build(chain) if cell.collision and chain else None
+    return SafetyGate(cell.limits, bench.task.action, bench.clock, chain, collision)
+
+
 def blocking_player(base: RunBase) -> Player:
     """What plays the base policy's chunks and waits for each plan."""
     if isinstance(base, ChunkPolicy):
         return ChunkPlayer(base, base.execute)
-    policy = EpisodePolicy(base.policy, observed=base.history > 1)
-    return _remembering(ChunkPlayer(policy, base.execute), policy, base)
-
-
-def _remembering(player: Player, policy: EpisodePolicy, base: ReadyBase) -> Player:
-    return RememberingPlayer(player, policy) if base.history > 1 else player
+    return waiting_player(base.policy, base.execute)

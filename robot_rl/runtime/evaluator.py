@@ -16,7 +16,7 @@ from torch import Tensor
 
 from robot_rl.core.episode import Episode, EpisodeMetadata
 from robot_rl.runtime.events import Evaluated
-from robot_rl.runtime.rollout import Rollout, succeeded
+from robot_rl.runtime.rollout import Rollout
 from robot_rl.runtime.statistics import paired_difference_bound
 
 EpisodeSink = Callable[[Episode], None]
@@ -84,7 +84,7 @@ class NeverWorse:
     ) -> Evaluated:
         """Evaluate the agent, which acts with `weights` now, and deploy it if surely better."""
         episodes = evaluate(self._rollout, self._seeds, self._metadata, f"judge-v{version}")
-        candidate = np.array([succeeded(e) for e in episodes])
+        candidate = np.array([e.success_autonomous for e in episodes])
         bound = paired_difference_bound(self.base_success, candidate, self._confidence)
         success = float(candidate.mean())
         if bound > 0 and success >= self.deployed.success:

@@ -1,0 +1,1 @@
+"""A simulated bench behind topics that waits for whoever commands it."""
