@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from robot_rl.core.clock import Clock
 from robot_rl.core.errors import ConfigError, ContractError, did_you_mean
 from robot_rl.core.spec import IMAGE_PREFIX, WRENCH, ObservationSpec
@@ -58,7 +60,7 @@ def source(name: str, spec: ObservationSpec) -> Source:
     makers: dict[str, Callable[[], tuple[Topic, Callable[[Any], Content]]]] = {
         "robot": lambda: (topic.ROBOT_STATE, _vectors),
         "perception": lambda: (topic.PERCEPTION, _vectors),
-        "ft": lambda: (topic.WRENCH, lambda m: ({WRENCH: wrench_from(m.wrench)}, {})),
+        "ft": lambda: (topic.WRENCH, _wrench(spec)),
         "camera": lambda: (topic.POLICY_IMAGE.of(device), _picture(device)),
         "tactile": lambda: (topic.TACTILE_VECTORS.of(device), _vectors),
         "tactile_image": lambda: (topic.TACTILE_IMAGE.of(device), _picture(device)),
@@ -72,10 +74,10 @@ def source(name: str, spec: ObservationSpec) -> Source:
 
     def observed(message: Any) -> Content:
         vectors, images = read(message)
-        return (
-            {key: v for key, v in vectors.items() if key in spec.vectors},
-            {key: i for key, i in images.items() if key in spec.images},
-        )
+        vectors = {key: v for key, v in vectors.items() if key in spec.vectors}
+        images = {key: i for key, i in images.items() if key in spec.images}
+        _check_sizes(spec, vectors, images)
+        return vectors, images
 
     return Source(name=name, topic=carried, read=observed)
 
@@ -135,6 +137,7 @@ class TopicSensor:
         """Take a message in; one that is wrong is not taken and complained about."""
         try:
             vectors, images = self._source.read(message)
+            _check_finite(vectors)
             stamp_ns = self._time_of(message.header.stamp)
         except ContractError as error:
             self.complaint = f"{self.name}: {error}"
@@ -148,8 +151,46 @@ class TopicSensor:
         return self._newest
 
 
+def _check_sizes(
+    spec: ObservationSpec, vectors: Mapping[str, Vector], images: Mapping[str, Image]
+) -> None:
+    for key, vector in vectors.items():
+        if vector.shape != (spec.vectors[key].size,):
+            raise ContractError(
+                f"{key}: {vector.size} elements, expected {spec.vectors[key].size}: "
+                f"{', '.join(spec.vectors[key].names)}"
+            )
+    for key, image in images.items():
+        expected = spec.images[key]
+        if image.shape[:2] != (expected.height, expected.width):
+            raise ContractError(
+                f"{key}: {image.shape[1]}x{image.shape[0]} pixels, expected "
+                f"{expected.width}x{expected.height}: set policy_width and policy_height of the "
+                "camera"
+            )
+
+
+def _check_finite(vectors: Mapping[str, Vector]) -> None:
+    for key, vector in vectors.items():
+        if not np.isfinite(vector).all():
+            raise ContractError(f"{key} is not finite: {vector.tolist()}")
+
+
 def _vectors(message: Any) -> Content:
     return vectors_from(message.vectors), {}
+
+
+def _wrench(spec: ObservationSpec) -> Callable[[Any], Content]:
+    frame = spec.vectors[WRENCH].frame if WRENCH in spec.vectors else ""
+
+    def read(message: Any) -> Content:
+        if frame and message.header.frame_id != frame:
+            raise ContractError(
+                f"{WRENCH}: header.frame_id is {message.header.frame_id!r}, expected {frame!r}"
+            )
+        return {WRENCH: wrench_from(message.wrench)}, {}
+
+    return read
 
 
 def _picture(camera: str) -> Callable[[Any], Content]:

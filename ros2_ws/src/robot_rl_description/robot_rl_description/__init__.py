@@ -1,0 +1,1 @@
+"""The robot and its cell, as others of ROS read it."""

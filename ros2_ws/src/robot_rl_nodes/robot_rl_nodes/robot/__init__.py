@@ -1,0 +1,1 @@
+"""One robot state out of what each robot's driver says."""
