@@ -1,0 +1,1 @@
+"""The closed loop over a live graph, for whoever acts in it."""

@@ -1,0 +1,1 @@
+"""A model that judges, beside the node that hosts it."""
