@@ -1,0 +1,1 @@
+"""What is written of a graph: raw messages, and episodes of what was seen."""
