@@ -20,7 +20,7 @@ from robot_rl.app.cli import main
 from robot_rl.app.collect import collect
 from robot_rl.app.run_config import RunConfig
 from robot_rl.app.run_context import RunContext
-from robot_rl.app.run_folder import RunFolder, Through
+from robot_rl.app.run_folder import RunFolder
 from robot_rl.app.through import open_station
 from robot_rl.config.load import load
 from robot_rl.core.episode import Episode
@@ -126,7 +126,7 @@ def test_a_run_through_ros_does_the_same_as_one_without(
 
 
 def collected(
-    runs: Path, how: Through, on_event: Callable[[Any], None] = lambda _: None
+    runs: Path, how: str, on_event: Callable[[Any], None] = lambda _: None
 ) -> RunFolder:
     config = load(POINT_REACH, RunConfig, [*TINY, "collect.episodes=2"])
     folder = RunFolder.create(runs, config, how)

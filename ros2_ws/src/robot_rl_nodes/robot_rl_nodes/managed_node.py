@@ -7,6 +7,7 @@ runs while the node is inactive, no timer hangs on a clock that may stand still.
 from __future__ import annotations
 
 import logging
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -36,6 +37,16 @@ _AUTOSTART = Parameter(
     default=False,
     description="configure and activate at start, where no manager does it",
 )
+_PATIENCE = Parameter(
+    name="manager_ends_within_s",
+    default=0.0,
+    description="asked to end, an active node waits so long for its manager to end it in order, "
+    "the gate last [s]",
+    minimum=0.0,
+    maximum=120.0,
+)
+COMMON = (_AUTOSTART, _PATIENCE)
+"""What every node has."""
 
 
 class ManagedNode(LifecycleNode):
@@ -74,7 +85,7 @@ class ManagedNode(LifecycleNode):
         )
         self.monotonic = MonotonicClock()
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._declared = Parameters(self, (_AUTOSTART, *self.PARAMETERS))
+        self._declared = Parameters(self, (*COMMON, *self.PARAMETERS))
         self._made: list[Callable[[], object]] = []
         self.diagnostics = Diagnostics(self.get_fully_qualified_name().lstrip("/"))
         self._told = super(LifecycleNode, self).create_publisher(
@@ -328,20 +339,30 @@ def main(make: Callable[[Context], ManagedNode], argv: Sequence[str] | None = No
     node = make(context)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
-    status = 0
     try:
-        if node.get_parameter("autostart").value:
-            node.trigger_configure()
-            if node.state_id == State.PRIMARY_STATE_INACTIVE:
-                node.trigger_activate()
-            status = int(node.state_id != State.PRIMARY_STATE_ACTIVE)
-        while not asked and not status and node.state_id != State.PRIMARY_STATE_FINALIZED:
-            executor.spin_once(timeout_sec=_SPIN_S)
+        status = _live(node, executor, asked)
+        node.end()
         if asked:
             node.get_logger().info(f"ended by {asked.name}")
-        node.end()
     finally:
         executor.shutdown()
         node.destroy_node()
         context.try_shutdown()
     return status
+
+
+def _live(node: ManagedNode, executor: SingleThreadedExecutor, asked: AskedToEnd) -> int:
+    """Spin until the node may end; returns the exit status."""
+    if node.get_parameter(_AUTOSTART.name).value:
+        node.trigger_configure()
+        if node.state_id == State.PRIMARY_STATE_INACTIVE:
+            node.trigger_activate()
+        if node.state_id != State.PRIMARY_STATE_ACTIVE:
+            return 1
+    while not asked and node.state_id != State.PRIMARY_STATE_FINALIZED:
+        executor.spin_once(timeout_sec=_SPIN_S)
+    patience: Any = node.get_parameter(_PATIENCE.name).value
+    end_s = time.monotonic() + patience
+    while node.active and time.monotonic() < end_s:
+        executor.spin_once(timeout_sec=_SPIN_S)
+    return 0

@@ -1,0 +1,10 @@
+"""A person demonstrates: sensors, robot, policy bridge, a person's device, recorder."""
+
+from launch import LaunchDescription
+
+from robot_rl_bringup.launching import description
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return what the plan of group `collect` says."""
+    return description("collect")

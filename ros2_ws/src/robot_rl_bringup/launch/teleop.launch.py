@@ -1,0 +1,10 @@
+"""A person's device."""
+
+from launch import LaunchDescription
+
+from robot_rl_bringup.launching import description
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return what the plan of group `teleop` says."""
+    return description("teleop")

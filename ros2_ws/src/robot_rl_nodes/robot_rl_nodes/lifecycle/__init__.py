@@ -1,0 +1,1 @@
+"""The order in which managed nodes begin and end."""
