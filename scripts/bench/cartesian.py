@@ -36,11 +36,11 @@ from cartesian_rig import (
 )
 from numpy.typing import ArrayLike
 from report import Claim, Row, at_least, at_most, publish
-from robot_rl_sim import fr3, fr3_joint
 
 from robot_rl.control.cartesian.admittance import AdmittanceConfig
 from robot_rl.control.cartesian.differential_ik import DifferentialIk
 from robot_rl.core.geometry import pose_minus_pose, pose_plus_delta
+from robot_rl_sim import fr3, fr3_joint
 
 PERIOD_S = 0.002
 PATH_PERIOD_S = 0.02

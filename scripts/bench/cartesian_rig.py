@@ -10,11 +10,11 @@ import mujoco
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from robot_rl_sim import fr3, fr3_joint
 
 from robot_rl.control.cartesian.arm_model import ArmModel
 from robot_rl.control.cartesian.differential_ik import DifferentialIk, DifferentialIkConfig
 from robot_rl.control.limits import SafetyLimits
+from robot_rl_sim import fr3, fr3_joint
 
 Array = NDArray[np.float64]
 Dress = Callable[[mujoco.MjSpec, mujoco.MjsBody], None]

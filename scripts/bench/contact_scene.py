@@ -17,15 +17,15 @@ from typing import Literal, get_args
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
-from robot_rl_sim import arm, fr3
-from robot_rl_sim.backend import Array, Start, StateView
-from robot_rl_sim.drive import ImpedanceDrive
-from robot_rl_sim.tasks.peg_insert import BLOCK_TOP_M, PEG_LENGTH_M, PegInsertConfig
 
 from robot_rl.config.model import Config
 from robot_rl.control.limits import SafetyLimits
 from robot_rl.core.geometry import quat_from_rotvec, quat_multiply, quat_rotate
 from robot_rl.core.spec import ENVIRONMENT, TaskSpec, VectorSpec
+from robot_rl_sim import arm, fr3
+from robot_rl_sim.backend import Array, Start, StateView
+from robot_rl_sim.drive import ImpedanceDrive
+from robot_rl_sim.tasks.peg_insert import BLOCK_TOP_M, PEG_LENGTH_M, PegInsertConfig
 
 Obstacle = Literal["table", "fixture from above", "fixture from beside", "hand"]
 OBSTACLES: tuple[Obstacle, ...] = get_args(Obstacle)

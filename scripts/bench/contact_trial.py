@@ -35,14 +35,14 @@ from typing import cast
 import mujoco
 import numpy as np
 from contact_scene import CONTACT_N_M, PERIOD_S, Approach, ApproachConfig, Obstacle
-from robot_rl_sim.backend import MujocoBackend
-from robot_rl_sim.bench import SimBench
 
 from robot_rl.app.run_config import CellConfig
 from robot_rl.app.station import Station
 from robot_rl.config.model import Component, Config
 from robot_rl.core.clock import NS_PER_S, Clock
 from robot_rl.core.types import GateState
+from robot_rl_sim.backend import MujocoBackend
+from robot_rl_sim.bench import SimBench
 
 SOFT = (800.0, 30.0)
 """Stiffness of the peg insertion's impedance law [N/m, N m/rad]."""

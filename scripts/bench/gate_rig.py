@@ -14,10 +14,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from gate_track import Track
 from numpy.typing import NDArray
-from robot_rl_sim import fr3
-from robot_rl_sim.arm import TOOL_DOWN
-from robot_rl_sim.driver import SimDriver, SimDriverConfig
-from robot_rl_sim.tasks.pick_cube import PickCubeConfig
 
 from robot_rl.config.load import load
 from robot_rl.control.arbiter import HandOver
@@ -35,6 +31,10 @@ from robot_rl.runtime.gate.driver.server import DriverServer
 from robot_rl.runtime.gate.message import MAX_ASKED_BYTES, MAX_TOLD_BYTES, PeerKind, Report
 from robot_rl.runtime.gate.process import build
 from robot_rl.runtime.gate.server import GateServer
+from robot_rl_sim import fr3
+from robot_rl_sim.arm import TOOL_DOWN
+from robot_rl_sim.driver import SimDriver, SimDriverConfig
+from robot_rl_sim.tasks.pick_cube import PickCubeConfig
 
 CELL = Path(__file__).parents[2] / "configs/cells/sim_fr3.yaml"
 PERIOD_S = 0.01

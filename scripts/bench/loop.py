@@ -15,14 +15,14 @@ from collections.abc import Iterator
 import mujoco
 import numpy as np
 from report import Row, measured, skipped
-from robot_rl_sim.bench import SimBench
-from robot_rl_sim.vector import SimVectorEnv
 from timing import Stopwatch, repeated
 from workload import Effort, Workload, open_workload
 
 from robot_rl.core.episode import Episode, EpisodeMetadata
 from robot_rl.core.errors import DependencyError
 from robot_rl.runtime.rollout import Rollout
+from robot_rl_sim.bench import SimBench
+from robot_rl_sim.vector import SimVectorEnv
 
 VECTOR_STEPS = 20
 """Steps of a vector environment in one measurement."""

@@ -18,11 +18,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from report import Claim, Row, at_least, at_most
-from robot_rl_sim.person_judging import RandomHelperConfig, ValueJudgeConfig
 from toy_trial import MANY, Arm, toy_config, trial
 from workload import CONFIGS
 
 from robot_rl.runtime.statistics import median_and_spread
+from robot_rl_sim.person_judging import RandomHelperConfig, ValueJudgeConfig
 
 OBJECTIONS = (f"reward={CONFIGS}/rewards/rlif.yaml", "learner.target_range=[-10.0, 0.0]")
 JUDGE = ValueJudgeConfig(margin_m=0.02, correction_steps=5)
