@@ -67,3 +67,7 @@ def help_text() -> str:
 def _load(path: str) -> Callable[[Sequence[str]], int]:
     module, name = path.split(":")
     return getattr(importlib.import_module(module), name)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -125,9 +125,7 @@ def test_a_run_through_ros_does_the_same_as_one_without(
     assert not is_there(simulator_pid(caplog.text))
 
 
-def collected(
-    runs: Path, how: str, on_event: Callable[[Any], None] = lambda _: None
-) -> RunFolder:
+def collected(runs: Path, how: str, on_event: Callable[[Any], None] = lambda _: None) -> RunFolder:
     config = load(POINT_REACH, RunConfig, [*TINY, "collect.episodes=2"])
     folder = RunFolder.create(runs, config, how)
     collect_in(folder, on_event)

@@ -17,6 +17,8 @@ HELP = {
     "config_dir": "folder of the configurations",
     "use_sim_time": "true: the nodes' time is that of /clock",
     "autostart": "true: a lifecycle manager configures and activates the nodes in order",
+    "train": "for hil: YAML of a run that acts, learns and records in the graph, in place of "
+    "policy and recorder",
     "record": "true or false: whether to record; auto: as the group does",
     "log_level": "debug, info, warn, error or fatal",
     "dds_profile": "shm: shared memory of 16 MB; none: Fast DDS's own; or the path of an XML file",
@@ -41,6 +43,7 @@ class Arguments:
     config_dir: str = "configs"
     use_sim_time: bool = False
     autostart: bool = True
+    train: str = ""
     record: str = "auto"
     log_level: str = "info"
     dds_profile: str = "shm"
@@ -52,6 +55,12 @@ class Arguments:
                 raise ConfigError(
                     f"{name}: got {getattr(self, name)!r}, expected one of: {', '.join(choices)}"
                 )
+        if self.train and self.ns:
+            raise ConfigError(
+                "train: the run finds the graph by its YAML; give `ns` there as `namespace`"
+            )
+        if self.train and not Path(self.train).is_file():
+            raise ConfigError(f"train: no such file: {self.train}")
         if self.ns and not re.fullmatch(r"/?[a-z][a-z0-9_]*(/[a-z][a-z0-9_]*)*", self.ns):
             raise ConfigError(f"ns: got {self.ns!r}, expected a ROS namespace such as fr3")
 

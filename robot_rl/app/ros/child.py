@@ -28,6 +28,8 @@ Say = Callable[[str], None]
 
 def command(process: Process, parameters: Path, log_level: str) -> list[str]:
     """Return the command line of a process."""
+    if process.words:
+        return [sys.executable, "-m", process.module, *process.words]
     words = ["-m", process.module, "--ros-args", "-r", f"__node:={process.name}"]
     words += ["-r", f"__ns:={process.namespace}", "--params-file", str(parameters)]
     for known, meant in process.remaps.items():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
+from robot_rl.app.ros.argument import Arguments
 from robot_rl.app.ros.graph_config import GraphConfig, Value
 from robot_rl.app.ros.process import Process, Stage
 
@@ -120,6 +122,13 @@ def recorder(config: GraphConfig) -> Iterator[Process]:
             "fingers": list(config.tactile),
         }
         yield _process("recorder_node", "recorder", Stage.EPISODE, parameters)
+
+
+def run(arguments: Arguments) -> Process:
+    """A run in the actor's seat: it acts, learns and records."""
+    words = ("run", arguments.train, "--through", str(arguments.file))
+    process = _process("robot-rl", "run", Stage.EPISODE, {}, package="robot_rl", managed=False)
+    return replace(process, module="robot_rl.app.main", words=words)
 
 
 def diagnostics(made: Iterable[Process]) -> Process:

@@ -26,6 +26,10 @@ class PlanOptions:
     ns: str = ""
     """Namespace instead of the graph's own."""
 
+    train: str = ""
+    """For hil: YAML of a run that acts, learns and records in the graph, in place of policy and
+    recorder."""
+
     record: bool = False
     """Record, also where the group would not."""
 
@@ -63,6 +67,7 @@ class PlanOptions:
         arguments = Arguments(
             robot=file,
             ns=self.ns,
+            train=self.train,
             use_sim_time=self.use_sim_time,
             autostart=not self.no_autostart,
             record="true" if self.record else "false" if self.no_record else "auto",

@@ -7,7 +7,8 @@
 | policy | policy bridge, reward, episode manager |
 | teleop | a person's device |
 | record | recorder |
-| hil | all of these: a policy drives, a person corrects |
+| hil | all of these: a policy drives, a person corrects. `train` names a run that acts in place \
+of policy and recorder |
 | eval | a policy drives, nobody corrects: all but teleop; records only if asked |
 | collect | a person drives: all of these |
 | sim | as hil, and the robot must be a simulated one; records only if asked |
@@ -51,7 +52,7 @@ NEEDS = {
     "policy": ("policy",),
     "teleop": ("operator",),
     "record": ("recorder",),
-    "hil": ("policy", "operator"),
+    "hil": ("operator",),
     "eval": ("policy",),
     "collect": ("operator",),
 }
@@ -79,6 +80,8 @@ def plan(config: GraphConfig, group: str, arguments: Arguments) -> Plan:
         ConfigError: if the group is unknown, or needs what the graph does not have.
         DependencyError: if the DDS profile that comes with robot_rl is not to be found.
     """
+    if arguments.train and group != "hil":
+        raise ConfigError(f"train: got it for group {group!r}; a run acts in group 'hil' alone")
     parts = _parts(group, arguments)
     _check(config, group, parts)
     if group == "collect":
@@ -90,6 +93,8 @@ def plan(config: GraphConfig, group: str, arguments: Arguments) -> Plan:
         raise ConfigError(f"{config.name}: the graph has nothing of group {group!r}")
     if group in TOPS:
         made.append(node_table.diagnostics(made))
+    if arguments.train:
+        made.append(node_table.run(arguments))
     made.sort(key=lambda process: process.stage)
     if arguments.autostart:
         made.append(node_table.lifecycle_manager(_manager(group), made))
@@ -112,6 +117,8 @@ def _parts(group: str, arguments: Arguments) -> list[str]:
         raise ConfigError(f"unknown group {group!r}{did_you_mean(group, GROUPS)}")
     if group in PARTS:
         return [group]
+    if arguments.train:
+        return ["sensors", "robot", "teleop"]
     asked = arguments.record == "true"
     records = asked or (arguments.record == "auto" and group in RECORDING)
     return [*TOPS[group], *(["record"] if records else [])]
@@ -122,7 +129,8 @@ def _check(config: GraphConfig, group: str, parts: list[str]) -> None:
         raise ConfigError(
             f"{config.name}: group 'sim' needs a simulated robot; got kind {config.robot.kind!r}"
         )
-    for need in (*NEEDS.get(group, ()), *(["recorder"] if "record" in parts else [])):
+    policy = ["policy"] if group == "hil" and "policy" in parts else []
+    for need in (*NEEDS.get(group, ()), *policy, *(["recorder"] if "record" in parts else [])):
         if getattr(config, need) is None:
             raise ConfigError(f"{config.name}: {REMEDIES[need]}")
     # Parameters of a node that no group would start are a slip of the pen.

@@ -41,6 +41,7 @@ class Process:
         respawn_delay_s: after which it is started again if it ends [s]; None: it is not.
         critical: its end ends the graph.
         managed: has a lifecycle for the manager to drive.
+        words: what follows `python -m module`, for a program that is no node by itself.
     """
 
     package: str
@@ -55,6 +56,7 @@ class Process:
     respawn_delay_s: float | None = None
     critical: bool = False
     managed: bool = True
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

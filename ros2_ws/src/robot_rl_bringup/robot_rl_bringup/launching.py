@@ -11,6 +11,7 @@ from typing import Any
 from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
+    ExecuteProcess,
     LogInfo,
     OpaqueFunction,
     SetEnvironmentVariable,
@@ -20,6 +21,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from robot_rl.app.ros.argument import HELP, Arguments, load_graph
+from robot_rl.app.ros.child import command
 from robot_rl.app.ros.parameter_file import write_parameters
 from robot_rl.app.ros.plan import plan
 from robot_rl.app.ros.process import Process, Stage
@@ -57,7 +59,13 @@ def actions(context: LaunchContext, group: str) -> list[Any]:
         LogInfo(msg=f"{made.name}: parameters in {folder}"),
         *(SetEnvironmentVariable(name, value) for name, value in made.environment.items()),
         *(
-            _node(process, files[process.name], made.log_level, managed=arguments.autostart)
+            ExecuteProcess(
+                cmd=command(process, files[process.name], made.log_level),
+                name=process.name,
+                output="screen",
+            )
+            if process.words
+            else _node(process, files[process.name], made.log_level, managed=arguments.autostart)
             for process in made.processes
         ),
     ]
