@@ -138,7 +138,7 @@ class Rig:
     def run(self) -> None:
         """Clear or resume, in a person's name, until the arm moves at one speed."""
         self.until(lambda: self.safety and self.ticks, "the gate is active")
-        self.until(lambda: self.control.actor, "an actor has the seat")
+        self.until(lambda: self.control and self.control.actor, "an actor has the seat")
         self.allow(lambda: self.steady)
 
     def allow(self, happened: Callable[[], bool]) -> None:

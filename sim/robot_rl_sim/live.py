@@ -22,6 +22,7 @@ from robot_rl.core.types import Vector
 from robot_rl_sim.world import SimWorld
 
 _LOG = logging.getLogger(__name__)
+_MOST_MADE_UP_S = 0.02
 _MOST_BEHIND_S = 1.0
 _MOST_COMMANDS = 256
 
@@ -50,9 +51,10 @@ class Sample:
 class LiveWorld:
     """Runs a world at the pace of the machine's monotonic clock.
 
-    A turn that comes late makes up for the periods in between, each with the commands that had
-    come by then. More than a second is not made up for: the world stood still, and an arm that
-    was commanded has lost its commander.
+    A turn that comes a little late makes up for the periods in between, each with the commands
+    that had come by then. More than 20 ms are not made up for: while this process is not let run
+    the world stands still, its watchdog too, for a robot's controller has a machine of its own. An
+    arm that was commanded and stood still for more than a second has lost its commander.
 
     Args:
         world: touched by the own thread alone from `start` on.
@@ -83,6 +85,8 @@ class LiveWorld:
         self._thread = threading.Thread(target=self._run, name="physics", daemon=True)
         self.error: Exception | None = None
         """Why the world has come to an end by itself."""
+        self.stood_still_s = 0.0
+        """For how long altogether."""
 
     def start(self) -> None:
         """Let time pass."""
@@ -141,6 +145,8 @@ class LiveWorld:
         if behind_s > _MOST_BEHIND_S:
             _LOG.warning("the simulation was not let run for %.1f s", behind_s)
             self._world.stood_still(behind_s)
+        if behind_s > _MOST_MADE_UP_S:
+            self.stood_still_s += behind_s
             self._now_ns = now_ns - self._period_ns
         while self._now_ns + self._period_ns <= now_ns:
             self._now_ns += self._period_ns

@@ -64,6 +64,7 @@ def module(name: str, **members: Any) -> ModuleType:
 def stand_ins() -> dict[str, ModuleType]:
     kinds = (
         "DeclareLaunchArgument",
+        "ExecuteProcess",
         "LogInfo",
         "OpaqueFunction",
         "SetEnvironmentVariable",

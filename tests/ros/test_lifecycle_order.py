@@ -103,7 +103,7 @@ def test_who_refuses_is_named_and_those_after_it_are_left_alone() -> None:
     scene.nodes.refused.add(("command_gate", Change.ACTIVATE))
     with pytest.raises(HardwareError, match="command_gate: could not activate"):
         scene.lead.bring_up()
-    assert scene.nodes.states["policy_bridge"] == "unconfigured"
+    assert scene.nodes.states["policy_bridge"] == "inactive"
 
 
 def test_one_that_cannot_come_to_rest_does_not_keep_the_gate_from_it() -> None:

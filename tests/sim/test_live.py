@@ -89,3 +89,10 @@ def test_a_world_that_was_not_let_run_stops_an_arm_that_was_commanded_and_no_oth
     live.ask(lambda world: world.obey(np.zeros(7, np.float32), 10.0))
     live.ask(lambda world: time.sleep(1.2))
     until(lambda: "the simulation was not let run for" in live.samples[-1].fault)
+
+
+def test_while_it_is_not_let_run_the_world_stands_still_and_its_watchdog_too(live):
+    live.ask(lambda world: world.obey(np.zeros(7, np.float32), 0.01))
+    live.ask(lambda world: time.sleep(0.3))
+    until(lambda: live.stood_still_s > 0.25)
+    assert live.ask(lambda world: world.driver.fault) == ""

@@ -18,9 +18,10 @@ from robot_rl.app.ros.process import Process
 _BOUND = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)
+os.nice(int(sys.argv[2]))
 if os.getppid() != int(sys.argv[1]):
     sys.exit("the process that started this one has ended")
-os.execv(sys.argv[2], sys.argv[2:])
+os.execv(sys.argv[3], sys.argv[3:])
 """
 
 Say = Callable[[str], None]
@@ -43,6 +44,7 @@ class Child:
     Args:
         name: in front of each of its lines.
         words: its command line, the program's path first.
+        nice: how much it stands back.
         environment: all of its variables.
         log: where its lines are added.
         say: called with each line, from another thread.
@@ -52,12 +54,18 @@ class Child:
     """
 
     def __init__(
-        self, name: str, words: list[str], environment: Mapping[str, str], log: Path, say: Say
+        self,
+        name: str,
+        words: list[str],
+        environment: Mapping[str, str],
+        log: Path,
+        say: Say,
+        nice: int = 0,
     ) -> None:
         self.name = name
         self._say = say
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _BOUND, str(os.getpid()), *words],
+            [sys.executable, "-I", "-S", "-c", _BOUND, str(os.getpid()), str(nice), *words],
             env={**environment, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -13,6 +13,8 @@ NODES = "robot_rl_nodes"
 SIM = "robot_rl_sim"
 MANAGER = "lifecycle_manager"
 _RESPAWN_S = 2.0
+_BACK = 10
+"""How much whoever the arm does not wait for stands back."""
 
 
 def cameras(config: GraphConfig) -> Iterator[Process]:
@@ -133,8 +135,9 @@ def run(arguments: Arguments) -> Process:
 
 def diagnostics(made: Iterable[Process]) -> Process:
     """Sums up what these tell of themselves."""
-    expected: list[str] = [process.name for process in made]
-    return _process("diagnostics_node", "diagnostics", Stage.ROBOT, {"expected": expected})
+    parameters: dict[str, Value] = {"expected": [process.name for process in made]}
+    process = _process("diagnostics_node", "diagnostics", Stage.ROBOT, parameters)
+    return replace(process, nice=_BACK)
 
 
 def lifecycle_manager(name: str, made: Iterable[Process]) -> Process:
@@ -187,6 +190,7 @@ def _process(
 ) -> Process:
     folder = "robot_rl_sim_nodes" if package == SIM else package
     return Process(
+        nice=_BACK if stage in (Stage.EPISODE, Stage.MANAGER) else 0,
         package=package,
         executable=program,
         module=f"{folder}.{program}",

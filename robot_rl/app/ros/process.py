@@ -41,6 +41,7 @@ class Process:
         respawn_delay_s: after which it is started again if it ends [s]; None: it is not.
         critical: its end ends the graph.
         managed: has a lifecycle for the manager to drive.
+        nice: how much it stands back where the machine is busy, 0 to 19.
         words: what follows `python -m module`, for a program that is no node by itself.
     """
 
@@ -56,6 +57,7 @@ class Process:
     respawn_delay_s: float | None = None
     critical: bool = False
     managed: bool = True
+    nice: int = 0
     words: tuple[str, ...] = ()
 
 

@@ -108,6 +108,7 @@ class PlanRunner:
             {**self._environment, **process.environment},
             self._logs / f"{process.name}.log",
             self._say,
+            process.nice,
         )
 
     def _look_at(self, watched: _Watched) -> None:

@@ -88,6 +88,7 @@ def _node(process: Process, parameters: Path, log_level: str, *, managed: bool) 
         arguments=["--ros-args", "--log-level", log_level],
         additional_env=dict(process.environment),
         output="screen",
+        prefix=f"nice -n {process.nice}" if process.nice else None,
         sigterm_timeout=MANAGER_SIGTERM_S if process.stage == Stage.MANAGER else SIGTERM_S,
         sigkill_timeout=SIGKILL_S,
         **lives,

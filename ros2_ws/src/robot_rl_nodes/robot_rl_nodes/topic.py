@@ -148,6 +148,16 @@ POSE_COMMAND = _topic("target_pose", PoseStamped, Quality.CONTROLLER)
 JOINT_COMMAND = _topic("velocity_controller/commands", Float64MultiArray, Quality.CONTROLLER)
 GRIPPER_COMMAND = _topic("gripper/commands", Float64MultiArray, Quality.CONTROLLER)
 
+BY_DRIVER = (
+    JOINT_STATES,
+    CURRENT_POSE,
+    CURRENT_TWIST,
+    EXTERNAL_WRENCH,
+    GRIPPER_JOINT_STATES,
+    ROBOT_DIAGNOSTICS,
+)
+"""What becomes `robot/state`, unchanged."""
+
 # What all robots and sensors become.
 ROBOT_STATE = _topic("robot/state", RobotState, Quality.SENSOR)
 PERCEPTION = _topic("perception/vectors", ObservationVectors, Quality.SENSOR)

@@ -136,6 +136,8 @@ class SimRobotNode(ManagedNode):
         cell.reset.poll()
         level = Level.ERROR if cell.complaint else Level.OK
         self.diagnostics.set("commands", level, cell.complaint or "obeyed")
+        still_s = cell.live.stood_still_s
+        self.diagnostics.set("time", Level.OK, f"has stood still for {still_s:.2f} s altogether")
         self._intruder.poll(wanted=bool(self.get_parameter("fault.second_publisher").value))
 
 

@@ -73,7 +73,11 @@ class LifecycleLead:
         self._pause_s: dict[str, float] = {}
 
     def bring_up(self) -> bool:
-        """Make all nodes active, stage by stage; each is configured before one becomes active.
+        """Make all nodes active, stage by stage, once all of them are there.
+
+        The first stage is what the others are set up for: it becomes active first. Whoever starts
+        or opens something slowly does so before the next one becomes active, for that is the gate,
+        from which on the arm's driver expects its commands in time.
 
         Returns:
             Whether all are; False if asked to stop on the way.
@@ -81,12 +85,17 @@ class LifecycleLead:
         Raises:
             HardwareError: naming the node that does not appear, or refuses.
         """
-        for stage, nodes in self._order.stages:
-            for wanted in (INACTIVE, ACTIVE):
-                for node in nodes:
-                    if not self._lift(node, wanted):
-                        return False
-            self._say(f"{stage}: {', '.join(nodes)} active")
+        stages = self._order.stages
+        for _, nodes in stages:
+            if not all(self._appeared(node) for node in nodes):
+                return False
+        for part in (stages[:1], stages[1:]):
+            if not all(self._lift(node, INACTIVE) for _, nodes in part for node in nodes):
+                return False
+            for stage, nodes in part:
+                if not all(self._lift(node, ACTIVE) for node in nodes):
+                    return False
+                self._say(f"{stage}: {', '.join(nodes)} active")
         return True
 
     def look(self) -> dict[str, str | None]:

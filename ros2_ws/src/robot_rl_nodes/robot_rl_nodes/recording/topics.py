@@ -30,7 +30,10 @@ def cameras(named: Sequence[str], images: Mapping[str, Source]) -> list[str]:
 
 
 def chosen(names: Sequence[str], views: Sequence[str], fingers: Sequence[str]) -> list[Topic]:
-    """Return the topics of these names, or all where none is named.
+    """Return the topics of these names.
+
+    Where none is named, all but what is there twice: a driver's topics become `robot/state`, and a
+    camera's picture becomes the one that the policy sees.
 
     Raises:
         ConfigError: naming the one that is not in the table, and the nearest that is.
@@ -42,7 +45,10 @@ def chosen(names: Sequence[str], views: Sequence[str], fingers: Sequence[str]) -
                 f"parameter topics: unknown topic {name!r}{did_you_mean(name, known)}; cameras "
                 "and fingers are named in parameters of their own"
             )
-    return [known[name] for name in names or known]
+    twice = {each.name for each in topic.BY_DRIVER} | {
+        topic.CAMERA_IMAGE.of(view).name for view in views
+    }
+    return [known[name] for name in names or known if names or name not in twice]
 
 
 def pictures(spec: ObservationSpec, fingers: Sequence[str]) -> dict[str, Source]:
