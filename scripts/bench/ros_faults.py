@@ -23,7 +23,7 @@ from typing import Annotated
 import numpy as np
 import tyro
 from report import Claim, Row, at_most, publish
-from ros_peers import PERIOD_S, Commander, Rogue
+from ros_peers import Commander, Rogue
 from ros_rig import Rig
 
 from robot_rl.control.watchdog import watched
@@ -31,8 +31,8 @@ from robot_rl_nodes.gate.desk import FIRST_WORD_S
 
 TICK_S = 0.01
 ACTOR_S = watched("actor", "gate").limit_s
-STATE_S = 0.2 + PERIOD_S
-"""Age of the robot's state that the cell bears, and a period: its last word may follow a fault."""
+STATE_S = 0.2
+"""Age of the robot's state that the cell bears."""
 LATENCY_S = 10.0
 
 

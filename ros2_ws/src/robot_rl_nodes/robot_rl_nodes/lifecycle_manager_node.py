@@ -52,7 +52,7 @@ class LifecycleManagerNode(ManagedNode):
         ),
         Parameter(
             name="watch_period_s",
-            default=0.5,
+            default=1.0,
             description="between two looks at the nodes [s]",
             minimum=0.05,
             maximum=60,
