@@ -35,8 +35,9 @@ START_S = 60.0
 """How long gate and robot may take to begin."""
 RESET_S = 120.0
 """How long robot and task may take to their start: where a person sets up, that is minutes."""
+CLEAR_S = 120.0
+"""How long a person may take to look at the arm and clear a latched gate."""
 _LOOK_S = 0.2
-_REMIND_S = 30.0
 
 
 class RunNode(ManagedNode):
@@ -105,9 +106,10 @@ class LiveEnv:
         A gate that has latched STOP is waited for: somebody has to look at the arm first.
 
         Raises:
+            GateStopError: if nobody has cleared the gate in time.
             HardwareError: if the start is not reached, or gate, robot or a stream is absent.
         """
-        reminded_s = 0.0
+        latched_s: float | None = None
         while True:
             try:
                 # The gate first: nothing is to move while it has latched.
@@ -116,9 +118,11 @@ class LiveEnv:
                 self._go_to_start(seed)
                 return self._loop.reset(seed)
             except GateStopError as error:
-                if time.monotonic() - reminded_s > _REMIND_S:
-                    reminded_s = time.monotonic()
+                if latched_s is None:
+                    latched_s = time.monotonic()
                     _LOG.warning("%s: robot-rl ros clear %s --by NAME", error, self._robot)
+                if time.monotonic() - latched_s > CLEAR_S:
+                    raise
                 time.sleep(_LOOK_S)
 
     def step(self, action: Vector, source: Source = Source.POLICY) -> StepResult:
