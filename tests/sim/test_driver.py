@@ -126,8 +126,8 @@ def test_an_arm_that_is_held_back_is_not_pulled_ever_harder():
             arm.tick()
         force = arm.backend.state().force_torque[0, :3] - arm._tare[0, :3]
         forces.append(float(np.linalg.norm(force)))
-    # 3 mm of leash times 100 kN/m, and the weight of the hand; it neither grows nor shakes loose.
-    assert max(forces[-50:]) < 500.0
+    # 25 N and what its model of the arm's inertia gets wrong; it neither grows nor shakes loose.
+    assert max(forces[-50:]) < 40.0
     assert np.linalg.norm(arm.tick().vectors[TCP_POSE][:3] - arm._pose[:3]) < 5e-3
 
 

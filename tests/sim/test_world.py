@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from robot_rl.app.run_config import CellConfig
+from robot_rl.config.load import load
 from robot_rl.core.errors import ContractError, HardwareError
 from robot_rl.core.spec import GRIPPER, TCP_POSE, TCP_TWIST, WRENCH
 from robot_rl.core.types import Outcome
@@ -15,6 +19,8 @@ from robot_rl_sim.tasks.pick_cube import PickCubeConfig
 from robot_rl_sim.world import SimWorld
 
 pytestmark = pytest.mark.sim
+
+CELL = Path(__file__).resolve().parents[2] / "configs" / "cells" / "sim_fr3.yaml"
 
 
 def world(task=None, **changes):
@@ -74,6 +80,46 @@ def test_an_inserted_peg_is_drawn_out_upwards_before_it_goes_sideways():
     assert path[np.argmax(sideways > 3e-3), 2] > bore[2] + 0.05
     force = np.array([np.linalg.norm(s[WRENCH][:3]) for s in samples])
     assert force.max() < 30.0
+
+
+def insert(arm):
+    """The samples of an insertion at 30 mm/s by one who sees everything."""
+    samples = []
+    for tick in range(3000):
+        if tick % 25 == 0 and arm.judge().outcome is Outcome.SUCCESS:
+            return samples
+        ideal = arm.driver.task.correction(arm.driver.backend.state(), 0)
+        velocity = np.clip(ideal / 0.1, -0.03, 0.03)
+        arm.obey((velocity * 0.01).astype(np.float32), 0.01)
+        samples.append(arm.tick().vectors)
+    raise AssertionError("it was not inserted")
+
+
+# As a policy presses on that has learned on a softer arm.
+@pytest.mark.parametrize(
+    ("seed", "press"),
+    [
+        (0, (0.01, 0, 0, 0, 0, 0)),
+        (1, (0.02, 0.02, -0.02, 0.05, 0.05, 0)),
+        (2, (0, -0.03, -0.01, 0, 0.1, 0)),
+    ],
+)
+def test_a_peg_pressed_askew_in_its_bore_stops_no_gate_and_comes_out_below_the_cells_limit(
+    seed, press
+):
+    arm = world(PegInsertConfig(clearance_m=0.4e-3), seed=seed)
+    samples = insert(arm)
+    for velocity, ticks in ((press, 100), (np.zeros(6), 50)):
+        for _ in range(ticks):
+            arm.obey((np.array(velocity) * 0.01).astype(np.float32), 0.01)
+            samples.append(arm.tick().vectors)
+    reset = arm.reset(seed + 100)
+    back = run(arm, reset) + run(arm, seconds=0.2)
+    assert reset.error == ""
+    most_n = load(CELL, CellConfig).limits.max_force_n
+    assert max(np.linalg.norm(s[WRENCH][:3]) for s in back) < most_n
+    # At twice its limit the gate latches STOP.
+    assert max(np.linalg.norm(s[WRENCH][:3]) for s in samples) < 1.5 * most_n
 
 
 def test_the_gripper_is_opened_before_the_arm_moves():
