@@ -24,13 +24,14 @@ from robot_rl.app.run_folder import RunFolder
 from robot_rl.app.through import open_station
 from robot_rl.config.load import load
 from robot_rl.core.episode import Episode
-from robot_rl.core.errors import HardwareError
+from robot_rl.core.errors import ConfigError, HardwareError
 from robot_rl.data.store.episode_reader import EpisodeReader
 from robot_rl.runtime.events import EpisodeEnded
 
 pytestmark = [pytest.mark.ros, pytest.mark.sim]
 
-POINT_REACH = Path(__file__).parents[2] / "configs" / "runs" / "point_reach.yaml"
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+POINT_REACH = CONFIGS / "runs/point_reach.yaml"
 TINY = (
     "task.horizon=30",
     "collect.episodes=2",
@@ -205,3 +206,28 @@ def test_a_domain_in_which_somebody_is_is_not_taken(
     monkeypatch.setattr(simulator, "_DOMAINS", range(graph.domain, graph.domain + 1))
     with pytest.raises(HardwareError, match="are in use"):
         simulator.free_domain()
+
+
+@pytest.mark.parametrize(
+    ("run_file", "overrides", "words"),
+    [
+        ("peg_insert", [], "is set up for task 'pick_cube'.*name the same task in both"),
+        ("point_reach", [], "is of cell 'sim_fr3', the run of 'sim_point'"),
+        ("pick_cube", ["limits.max_force_n=20.0"], "limits.max_force_n: in a live graph"),
+    ],
+)
+def test_a_run_and_the_graph_that_it_joins_must_agree(
+    tmp_path: Path, run_file: str, overrides: list[str], words: str
+) -> None:
+    config = load(CONFIGS / f"runs/{run_file}.yaml", RunConfig, overrides)
+    folder = RunFolder.create(tmp_path, config, str(CONFIGS / "ros/sim_fr3.yaml"))
+    with pytest.raises(ConfigError, match=words), open_station(folder):
+        pass
+
+
+def test_a_way_that_there_is_not_is_refused_before_a_folder_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(POINT_REACH), "--through", "rose", "--runs", str(tmp_path)]) == 1
+    assert "got 'rose', expected direct, ros, or the YAML" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
