@@ -43,7 +43,7 @@ def tick_parts(work: Workload, repeats: int) -> dict[str, list[float]]:
     """
     bench, watch = work.station.bench, Stopwatch()
     rollout = _rollout(work, watch)
-    watch.watch(work.station.gate, "check", "gate")
+    watch.watch(work.station.env.gate, "check", "gate")
     watch.watch(bench.backend if isinstance(bench, SimBench) else bench, "step", "physics")
     watch.watch(bench.scene, "reset", "reset")
     for device, method in ((bench.robot, "read"), *((s, "latest") for s in bench.sensors)):

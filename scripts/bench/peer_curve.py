@@ -154,8 +154,8 @@ class _Course:
 
     def _reset(self, seed: int) -> Seen:
         """Begin an episode, with a person at hand who clears the stop of a hard contact."""
-        if self._station.gate.state >= GateState.STOP:
-            self._station.gate.clear("whoever watches the peer")
+        if self._station.env.gate.state >= GateState.STOP:
+            self._station.env.gate.clear("whoever watches the peer")
         return _seen(self._look, self._station.env.reset(seed))
 
     def _judge(self) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from robot_rl.core.clock import Clock
 from robot_rl.core.errors import ContractError
 from robot_rl.core.spec import ENVIRONMENT, IMAGE_PREFIX, RobotSpec
-from robot_rl.core.types import Observation, SafeAction
+from robot_rl.core.types import Observation, SafeAction, Vector
 from robot_rl_sim.backend import Array, MujocoBackend
 from robot_rl_sim.camera import Camera
 from robot_rl_sim.drive import Drive
@@ -64,12 +64,21 @@ class SimArm:
         Raises:
             ContractError: if the command has the wrong length.
         """
-        if action.values.shape != (self.spec.action.size,):
+        self.obey(action.values)
+
+    def obey(self, told: Vector) -> None:
+        """Follow what the controller is told, float32[d] in SI units per period.
+
+        For whoever stands in for the controller, behind a gate in another process.
+
+        Raises:
+            ContractError: if the command has the wrong length.
+        """
+        if told.shape != (self.spec.action.size,):
             raise ContractError(
-                f"command has shape {list(action.values.shape)}, "
-                f"expected [{self.spec.action.size}]"
+                f"command has shape {list(told.shape)}, expected [{self.spec.action.size}]"
             )
-        ctrl, values = self._backend.ctrl, action.values[None].astype(np.float64)
+        ctrl, values = self._backend.ctrl, told[None].astype(np.float64)
         target = ctrl[:, : self._arm].copy()
         self._drive.obey(ctrl, self._backend.state(), values)
         rests = not values[:, : self._arm].any()

@@ -48,9 +48,9 @@ def test_a_run_tightens_the_limits_of_its_cell_and_the_gate_has_them(make_config
     save(config, tmp_path / "config.yaml")
     config = load(tmp_path / "config.yaml", type(config))
     station = Station.of_run(config)
-    assert station.gate.limits.max_tcp_speed_m_s == 0.5
-    assert station.gate.limits.max_force_n == 10.0
-    assert station.gate.limits.max_torque_n_m == config.cell.limits.max_torque_n_m
+    assert station.env.gate.limits.max_tcp_speed_m_s == 0.5
+    assert station.env.gate.limits.max_force_n == 10.0
+    assert station.env.gate.limits.max_torque_n_m == config.cell.limits.max_torque_n_m
     station.bench.close()
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from robot_rl.core.errors import ConfigError, ContractError, HardwareError
 from robot_rl.core.protocol import Bench, Judgement, Operator, OperatorInput
-from robot_rl.core.types import GateReason, GateState, Observation, SafeAction, Vector
+from robot_rl.core.types import Observation, Vector
 from robot_rl_nodes.lockstep.config import LockstepConfig, LockstepOffer, source_of
+from robot_rl_sim.robot import SimArm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +48,15 @@ class LockstepHost:
         offer: what there is.
 
     Raises:
-        ConfigError: if the bench's clock does not stand still by itself.
+        ConfigError: if the arm is no simulated one, or the bench's clock does not stand still by
+            itself.
     """
 
     def __init__(self, config: LockstepConfig) -> None:
         self.bench: Bench = config.bench.build(config.task)
+        if not isinstance(robot := self.bench.robot, SimArm):
+            raise ConfigError(f"lockstep needs a simulated arm; the bench has {robot.spec.name!r}")
+        self._obey = robot.obey
         self._refuse_time_that_passes()
         self.people: Mapping[str, Operator] = {
             seat: person.build(self.bench) for seat, person in config.people.items()
@@ -82,10 +87,7 @@ class LockstepHost:
 
     def command(self, values: Vector) -> None:
         """Give the arm a command float32[d] in SI units, which a gate let through."""
-        safe = SafeAction(
-            values=values, state=GateState.RUN, reason=GateReason.PASSED, changed=False
-        )
-        self.bench.robot.command(safe)
+        self._obey(values)
 
     def advance(self, until_ns: int) -> Instant:
         """Let time pass until then [ns].
