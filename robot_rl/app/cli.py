@@ -27,7 +27,7 @@ from robot_rl.app.progress import RunProgress
 from robot_rl.app.run_config import RunConfig
 from robot_rl.app.run_context import RunContext, Stopped
 from robot_rl.app.run_folder import DIRECT, RunFolder
-from robot_rl.app.terminal import Terminal
+from robot_rl.app.terminal import INTERRUPTED, Terminal
 from robot_rl.app.through import check_through, open_station
 from robot_rl.config.load import load
 from robot_rl.core.errors import ConfigError, RobotRlError
@@ -39,7 +39,6 @@ PHASES: dict[str, Callable[[RunContext], object]] = {
     "improve": improve,
     "evaluate": evaluate,
 }
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

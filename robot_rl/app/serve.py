@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from robot_rl.app.terminal import Terminal
+from robot_rl.app.terminal import INTERRUPTED, Terminal
 from robot_rl.config.load import load
 from robot_rl.config.model import Component, Config
 from robot_rl.core.errors import ConfigError, RobotRlError
@@ -26,8 +26,6 @@ from robot_rl.policies.base import BasePolicy
 from robot_rl.runtime.serving.benchmark import Figures, Spread, measure
 from robot_rl.runtime.serving.config import ServerConfig
 from robot_rl.runtime.serving.server import PolicyServer
-
-INTERRUPTED = 130
 
 _POLICY_FILE = "policy.json"
 _FINGERPRINT = 12

@@ -16,6 +16,8 @@ from rich.text import Text
 
 from robot_rl.core.errors import ConfigError
 
+INTERRUPTED = 130
+"""Exit status of a command that somebody interrupted."""
 PIPE_WIDTH = 240
 """Where no terminal says how wide it is, nothing is cut: another program may read it."""
 

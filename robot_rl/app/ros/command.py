@@ -1,24 +1,8 @@
-"""`robot-rl ros VERB ...`: finds the verb, parses its words, and reports errors.
-
-A verb is a frozen dataclass whose fields are its arguments and whose `run` does the work; it is
-loaded by import path.
-"""
+"""`robot-rl ros VERB ...`: its verbs and its help."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import logging
-import sys
-from collections.abc import Sequence
-from typing import Protocol, cast
-
-import tyro
-
-from robot_rl.app.terminal import Terminal
-from robot_rl.core.errors import RobotRlError, did_you_mean
-
-INTERRUPTED = 130
+from robot_rl.app.verb_command import VerbCommand
 
 VERBS = {
     "up": ("robot_rl.app.ros.up:Up", "start a cell's graph of nodes, and end it in order"),
@@ -39,61 +23,5 @@ usage: robot-rl ros VERB ...
   robot-rl ros up configs/ros/sim_fr3.yaml
   robot-rl ros clear fr3 --by anna"""
 
-
-class Verb(Protocol):
-    """A verb with its arguments parsed."""
-
-    def run(self, terminal: Terminal) -> int:
-        """Do it and return the exit status."""
-        ...
-
-
-def main(words: Sequence[str], terminal: Terminal | None = None) -> int:
-    """Run the verb `words[0]` with the rest as its arguments.
-
-    Returns:
-        The exit status: 0, 1 on an error, 130 if interrupted.
-    """
-    terminal = terminal or Terminal.standard()
-    if not words or words[0] in ("-h", "--help", "help"):
-        terminal.say(help_text())
-        return 0
-    if words[0] not in VERBS:
-        terminal.error(f"robot-rl ros: unknown verb {words[0]!r}{did_you_mean(words[0], VERBS)}")
-        return 1
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    verb = _parse(words[0], words[1:])
-    try:
-        return verb.run(terminal)
-    except KeyboardInterrupt:
-        terminal.error("interrupted", style="yellow")
-        return INTERRUPTED
-    except (RobotRlError, OSError) as error:
-        terminal.error(f"robot-rl ros {words[0]}: {type(error).__name__}: {error}")
-        return 1
-
-
-def help_text() -> str:
-    """Return what `robot-rl ros --help` says."""
-    lines = [f"  {name:<6} {line}" for name, (_, line) in VERBS.items()]
-    return HELP.format(verbs="\n".join(lines))
-
-
-def _parse(name: str, words: Sequence[str]) -> Verb:
-    module, class_name = VERBS[name][0].split(":")
-    verb = getattr(importlib.import_module(module), class_name)
-    return cast(
-        Verb,
-        tyro.cli(
-            verb,
-            args=words,
-            prog=f"robot-rl ros {name}",
-            # The whole of it: tyro leaves the examples out.
-            description=inspect.getdoc(verb),
-            config=(
-                tyro.conf.FlagCreatePairsOff,
-                tyro.conf.PositionalMetavarFromFieldName,
-                tyro.conf.DisallowNone,
-            ),
-        ),
-    )
+main = VerbCommand(name="ros", verbs=VERBS, help=HELP)
+"""Runs a verb."""
