@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -84,16 +85,23 @@ def kit() -> SimpleNamespace:
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A finished tiny run with seed 0, which tests read and do not change."""
     runs = tmp_path_factory.mktemp("tiny")
-    assert run_cli("run", POINT_REACH, *TINY, "--runs", runs) == 0
+    with quick():
+        assert run_cli("run", POINT_REACH, *TINY, "--runs", runs) == 0
     return only_folder(runs)
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _quick() -> Iterator[None]:
+@contextmanager
+def quick() -> Iterator[None]:
     """One thread, as the command sets it; no OpenGL and no waiting for the medium: both take
-    seconds, and no test here pulls the plug."""
+    seconds, and no test here pulls the plug. Tests elsewhere do, and draw."""
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("__EGL_VENDOR_LIBRARY_DIRS", "/nonexistent")
         patch.setattr("os.fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick() -> Iterator[None]:
+    with quick():
         yield
