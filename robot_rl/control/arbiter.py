@@ -144,7 +144,9 @@ class Arbiter:
         if self._lease.held and operator is not None:
             return self._human(operator.action)
         self._abandoned |= self._lease.lost
-        if operator is not None and operator.give_back and self._may_be_given_back:
+        if operator is not None and operator.hold:
+            self.hold()
+        elif operator is not None and operator.give_back and self._may_be_given_back:
             self.resume()
         if proposed is None or self._waits or self._abandoned or self._ticks_left > 0:
             self._ticks_left -= 1

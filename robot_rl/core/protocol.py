@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -154,6 +155,17 @@ class Bench(Protocol):
         ...
 
 
+class OperatorEvent(StrEnum):
+    """What a person asks for beside motion, with a button of whatever device."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    RE_RECORD = "re_record"
+    PAUSE = "pause"
+    STOP = "stop"
+    """The emergency stop of the software: it latches."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorInput:
     """What a person does in this tick.
@@ -165,12 +177,17 @@ class OperatorInput:
             machine and never by a stamp that was sent along; None for somebody who cannot be
             lost. Silence ends the person's lease on the arm.
         give_back: the person hands the arm back to the policy now; ignored while active.
+        hold: the person wants the arm at rest, without driving it, until it is given back.
+        events: what else was asked for since the last tick, oldest first; each is told once. A
+            loop without a session does nothing about them.
     """
 
     active: bool
     action: Vector
     heard_ns: int | None = None
     give_back: bool = False
+    hold: bool = False
+    events: tuple[OperatorEvent, ...] = ()
 
 
 class Operator(Protocol):

@@ -1,0 +1,1 @@
+"""The correction session: one person, one page, and what both may do when."""
