@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -22,14 +21,13 @@ from robot_rl.app.evaluate import evaluate
 from robot_rl.app.imitate import imitate
 from robot_rl.app.improve import improve
 from robot_rl.app.metric_sinks import open_metric_sinks
+from robot_rl.app.opening import StopOnSignal, open_folder
 from robot_rl.app.outcome import print_outcome
 from robot_rl.app.progress import RunProgress
-from robot_rl.app.run_config import RunConfig
 from robot_rl.app.run_context import RunContext, Stopped
-from robot_rl.app.run_folder import DIRECT, RunFolder
+from robot_rl.app.run_folder import RunFolder
 from robot_rl.app.terminal import INTERRUPTED, Terminal
-from robot_rl.app.through import check_through, open_station
-from robot_rl.config.load import load
+from robot_rl.app.through import open_station
 from robot_rl.core.errors import ConfigError, RobotRlError
 from robot_rl.runtime.events import EventLog
 
@@ -82,8 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(arguments.threads)
     try:
         phases = _phases(arguments.verb)
-        folder = _folder(arguments)
-        _run(folder, phases)
+        where = (arguments.resume, arguments.runs, arguments.through)
+        _run(open_folder(arguments.config, *where), phases)
     except Stopped as stopped:
         Terminal.standard().error(str(stopped), style="yellow")
         return INTERRUPTED
@@ -101,28 +99,8 @@ def _phases(verb: str) -> list[str]:
     raise ConfigError(f"unknown verb {verb!r}; valid: run, {', '.join(PHASES)}")
 
 
-def _folder(arguments: Arguments) -> RunFolder:
-    through = None if arguments.through is None else check_through(arguments.through)
-    if arguments.resume is not None:
-        if arguments.config:
-            raise ConfigError(
-                "--resume goes on with the config that the run was started with; drop "
-                f"{' '.join(arguments.config)!r}"
-            )
-        return RunFolder.open(arguments.resume, through)
-    if not arguments.config:
-        raise ConfigError("name a run's YAML file, e.g. configs/runs/peg_insert.yaml, or --resume")
-    path, *overrides = arguments.config
-    if any(override.startswith("cell.limits.") for override in overrides):
-        raise ConfigError(
-            "limits belong to the cell's file; a run tightens them by limits.<name>=<value>"
-        )
-    config = load(path, RunConfig, overrides)
-    return RunFolder.create(arguments.runs, config, through or DIRECT)
-
-
 def _run(folder: RunFolder, phases: Sequence[str]) -> None:
-    asked = _StopOnSignal()
+    asked = StopOnSignal()
     with ExitStack() as stack:
         log = stack.enter_context(EventLog(folder.events))
         folder.remember_through()
@@ -137,21 +115,3 @@ def _run(folder: RunFolder, phases: Sequence[str]) -> None:
                 PHASES[phase](run)
     if "evaluate" in phases:
         print_outcome(folder)
-
-
-class _StopOnSignal:
-    """True after the first Ctrl-C; a second one interrupts at once."""
-
-    def __init__(self) -> None:
-        self._asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask)
-
-    def __call__(self) -> bool:
-        return self._asked
-
-    def _ask(self, number: int, frame: object) -> None:
-        if self._asked:
-            raise KeyboardInterrupt
-        self._asked = True
-        logging.getLogger(__name__).warning("stopping after this episode; again to stop at once")
