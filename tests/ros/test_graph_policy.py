@@ -160,7 +160,7 @@ def test_a_node_starts_in_a_process_without_torch_and_ends_when_asked(
     }
     arguments = [word for key, value in values.items() for word in ("-p", f"{key}:={value}")]
     program = (
-        f"import sys; from robot_rl_nodes import {module} as m; from robot_rl_nodes.managed_node "
+        f"import sys; from robot_rl_nodes import {module} as m; from robot_rl_nodes.process "
         "import main; assert 'torch' not in sys.modules; kind = next(v for v in vars(m).values() "
         "if isinstance(v, type) and v.__module__ == m.__name__); "
         "raise SystemExit(main(lambda c: kind(context=c), sys.argv[1:]))"

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from lifecycle_msgs.msg import State
+from rcl_interfaces.msg import Log
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from robot_rl_msgs.msg import RobotState
@@ -34,6 +35,7 @@ class Echo(ManagedNode):
     def setup(self, values: Any) -> None:
         if values["device"] == "broken":
             raise HardwareError("device 'broken' does not answer: is it connected?")
+        self.when_unmade(self.close)
         self.out = self.publish_on(ROBOT_STATE)
         self.listen_to(ROBOT_STATE, self.hear, max_age_s=0.3)
         self.serve(Trigger, "echo/ask", self.answer)
@@ -50,7 +52,7 @@ class Echo(ManagedNode):
     def rest(self) -> None:
         self.out.publish(RobotState(fault="last word"))
 
-    def teardown(self) -> None:
+    def close(self) -> None:
         self.closed += 1
 
 
@@ -169,4 +171,67 @@ def test_a_node_that_ends_lets_go_of_everything(graph: Any) -> None:
     node = graph.start(Echo, device="a")
     node.end()
     assert node.state_id == State.PRIMARY_STATE_FINALIZED
-    assert node.closed >= 1
+    assert node.closed == 1
+
+
+def test_what_cannot_be_let_go_of_is_logged_and_the_rest_is_let_go_of(graph: Any) -> None:
+    gone: list[str] = []
+
+    class Stuck(Echo):
+        def setup(self, values: Any) -> None:
+            self.when_unmade(lambda: gone.append("first"))
+            super().setup(values)
+            self.when_unmade(self.jam)
+            self.when_unmade(lambda: gone.append("last"))
+
+        def jam(self) -> None:
+            raise HardwareError("it is stuck")
+
+    node = graph.start(Stuck, device="a")
+    publishers, timers = len(list(node.publishers)), len(list(node.timers))
+    said: list[str] = []
+    graph.plain().create_subscription(Log, "/rosout", lambda m: said.append(m.msg), 10)
+    graph.spin(0.2)
+    node.trigger_deactivate()
+    node.trigger_cleanup()
+    assert node.state_id == State.PRIMARY_STATE_UNCONFIGURED
+    assert (node.closed, gone) == (1, ["last", "first"])
+    assert len(list(node.publishers)) == publishers - 1
+    assert len(list(node.timers)) == timers - 1
+    graph.until(lambda: any("it is stuck" in words for words in said))
+    node.trigger_configure()
+    assert node.state_id == State.PRIMARY_STATE_INACTIVE
+
+
+def test_who_listens_always_hears_while_inactive_too(graph: Any) -> None:
+    heard: list[str] = []
+
+    class Ear(ManagedNode):
+        def __init__(self, **of: Any) -> None:
+            super().__init__("ear", **of)
+
+        def setup(self, values: Any) -> None:
+            self.listen_to(ROBOT_STATE, lambda m: heard.append("always"), always=True)
+            self.listen_to(ROBOT_STATE, lambda m: heard.append("active"))
+
+    node = graph.make(Ear)
+    node.trigger_configure()
+    speaker = graph.plain().create_publisher(RobotState, "robot/state", 1)
+    graph.until(lambda: speaker.get_subscription_count() == 2)
+    graph.until(lambda: speaker.publish(RobotState()) or len(heard) > 3)
+    assert set(heard) == {"always"}
+    node.trigger_activate()
+    graph.until(lambda: speaker.publish(RobotState()) or "active" in heard)
+
+
+def test_a_node_that_is_destroyed_is_in_the_graph_no_more(graph: Any) -> None:
+    def is_there() -> bool:
+        return "echo" in probe.get_node_names()
+
+    probe = graph.plain()
+    # Kept here: no collector of garbage shall have done it.
+    node = Echo(context=graph.context, overrides={"device": "a"})
+    graph.until(is_there)
+    node.end()
+    node.destroy_node()
+    graph.until(lambda: not is_there(), 5.0)

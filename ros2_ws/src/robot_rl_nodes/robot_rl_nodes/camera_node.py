@@ -20,8 +20,9 @@ from robot_rl_nodes import topic
 from robot_rl_nodes.conversion import ImageWriter, stamp_from_ns
 from robot_rl_nodes.device import DEVICE, Decimation, Device, topic_part
 from robot_rl_nodes.device_picture import PolicyView, write_calibration
-from robot_rl_nodes.managed_node import ManagedNode, main
+from robot_rl_nodes.managed_node import ManagedNode
 from robot_rl_nodes.parameter import Parameter
+from robot_rl_nodes.process import main
 
 
 class CameraNode(ManagedNode):
@@ -75,7 +76,6 @@ class CameraNode(ManagedNode):
 
     def __init__(self, **of: Any) -> None:
         super().__init__("camera_node", **of)
-        self._device: Device | None = None
 
     def setup(self, values: Mapping[str, Any]) -> None:
         """Read the calibration, and begin to open the camera."""
@@ -96,17 +96,10 @@ class CameraNode(ManagedNode):
 
     def begin(self) -> None:
         """Open the camera anew if it is gone, and tell its calibration."""
-        assert self._device is not None
         self._device.reopen()
         if self._info is not None:
             stamp_from_ns(self.now_ns, self._info.header.stamp)
             self._info_out.publish(self._info)
-
-    def teardown(self) -> None:
-        """Let go of the camera."""
-        if self._device is not None:
-            self._device.close()
-            self._device = None
 
     def _calibration(self, values: Mapping[str, Any], config: CameraConfig) -> CameraInfo | None:
         path, uncalibrated = values["camera_info"], values["uncalibrated"]
@@ -124,7 +117,6 @@ class CameraNode(ManagedNode):
         return info
 
     def _publish(self, seen: Observation) -> None:
-        assert self._device is not None
         if not self._may_pass(seen.stamp_ns):
             return
         picture, taken_ns = seen.images[self._key], self._device.ros_ns(seen)

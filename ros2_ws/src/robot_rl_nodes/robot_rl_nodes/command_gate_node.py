@@ -11,7 +11,6 @@ from typing import Any
 
 from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
-from rclpy.event_handler import SubscriptionEventCallbacks
 from robot_rl_msgs.srv import ClearStop, SetControlSource
 from std_srvs.srv import Trigger
 
@@ -22,7 +21,8 @@ from robot_rl_nodes.gate.plan import PARAMETERS, plan
 from robot_rl_nodes.gate.service import GateServices, Recovery
 from robot_rl_nodes.gate.watch import ControllerWatch, await_first, publishers_on, take
 from robot_rl_nodes.gate.work import GateWork, Outlets
-from robot_rl_nodes.managed_node import ManagedNode, main
+from robot_rl_nodes.managed_node import ManagedNode
+from robot_rl_nodes.process import main
 from robot_rl_nodes.topic import Topic
 
 
@@ -39,7 +39,7 @@ class CommandGateNode(ManagedNode):
         made = plan(values)
         self._wait_s = float(values["wait_s"])
         recovery = self.create_client(Trigger, topic.ROBOT_RECOVER)
-        self._made.append(lambda: self.destroy_client(recovery))
+        self.when_unmade(lambda: self.destroy_client(recovery))
         outlets = Outlets(
             command=tuple(self.publish_on(each) for each in made.topics),
             executed=self.publish_on(topic.EXECUTED_ACTION),
@@ -76,7 +76,10 @@ class CommandGateNode(ManagedNode):
 
     def _listen(self, max_age_s: float) -> None:
         work, desk = self._work, self._work.desk
-        self._states = self._listen_always(topic.ROBOT_STATE, self._hear, max_age_s)
+        # While inactive too: an arm is not taken before it was measured.
+        self._states = self.listen_to(
+            topic.ROBOT_STATE, self._hear, always=True, max_age_s=max_age_s
+        )
         services = GateServices(desk, lambda: work.server, lambda name: publishers_on(self, name))
         self._heard = (
             self._states,
@@ -91,25 +94,7 @@ class CommandGateNode(ManagedNode):
         jumps = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=backward), post_callback=self._jumped
         )
-        self._made.append(jumps.unregister)
-
-    def _listen_always(self, heard_on: Topic, callback: Any, max_age_s: float) -> Any:
-        """Listen while inactive too: an arm is not taken before it was measured."""
-        flow = self.diagnostics.flow(heard_on.name, max_age_s)
-
-        def heard(message: Any) -> None:
-            flow.note()
-            self.guard(lambda: callback(message), f"a message on {heard_on.name}")
-
-        quality = heard_on.quality.subscribed
-        events = SubscriptionEventCallbacks(
-            incompatible_qos=lambda event: self._mismatch(heard_on, event)
-        )
-        subscription = self.create_subscription(
-            heard_on.type, heard_on.name, heard, quality, event_callbacks=events
-        )
-        self._made.append(lambda: self.destroy_subscription(subscription))
-        return subscription
+        self.when_unmade(jumps.unregister)
 
     def _admit(self, said: Topic, entrance: Entrance) -> Any:
         return self.listen_to(

@@ -57,8 +57,10 @@ class Device:
         self._intake = self._new_intake()
         self._sampler = make(self._intake)
         self._arrived = node.create_guard_condition(self._hand_over)
+        node.when_unmade(lambda: node.destroy_guard_condition(self._arrived))
         node.every(_WATCH_S, self._watch)
         self._enter()
+        node.when_unmade(self._leave)
 
     def reopen(self) -> None:
         """Open the device anew if it is gone."""
@@ -67,11 +69,6 @@ class Device:
             self._intake = self._new_intake()
             self._sampler = self._make(self._intake)
             self._enter()
-
-    def close(self) -> None:
-        """Let go of the device."""
-        self._leave()
-        self._node.destroy_guard_condition(self._arrived)
 
     def latest(self) -> Observation | None:
         """Return the newest sample, or None before the first.

@@ -13,8 +13,9 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from robot_rl_nodes.diagnostic import Level
 from robot_rl_nodes.diagnostics_summary import NodeSummary, Summary, overall
-from robot_rl_nodes.managed_node import ManagedNode, main
+from robot_rl_nodes.managed_node import ManagedNode
 from robot_rl_nodes.parameter import Parameter
+from robot_rl_nodes.process import main
 from robot_rl_nodes.topic import DIAGNOSTICS, Quality, Topic
 
 AGGREGATED = Topic(name="/diagnostics_agg", type=DiagnosticArray, quality=Quality.EVENT)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from rclpy.context import Context
 from robot_rl_msgs.msg import EpisodeEvent, PolicyStep, SafetyState
 from robot_rl_msgs.srv import LabelEpisode
 
@@ -17,7 +16,8 @@ from robot_rl_nodes.episode.label import Labels
 from robot_rl_nodes.episode.message import event_message, state_message, step_from
 from robot_rl_nodes.episode.parameter import MANAGER, patience
 from robot_rl_nodes.episode.state import EpisodeMachine, Happening, Phase
-from robot_rl_nodes.managed_node import ManagedNode, main
+from robot_rl_nodes.managed_node import ManagedNode
+from robot_rl_nodes.process import main
 from robot_rl_nodes.task import task_spec
 from robot_rl_nodes.topic import (
     EPISODE_EVENT,
@@ -37,17 +37,8 @@ class EpisodeManagerNode(ManagedNode):
 
     PARAMETERS = MANAGER
 
-    def __init__(
-        self,
-        *,
-        context: Context | None = None,
-        overrides: Mapping[str, Any] | None = None,
-        namespace: str | None = None,
-    ) -> None:
-        super().__init__(
-            "episode_manager", context=context, overrides=overrides, namespace=namespace
-        )
-        self.actions: EpisodeActions | None = None
+    def __init__(self, **of: Any) -> None:
+        super().__init__("episode_manager", **of)
 
     def setup(self, values: Mapping[str, Any]) -> None:
         """See `ManagedNode`."""
@@ -73,18 +64,10 @@ class EpisodeManagerNode(ManagedNode):
 
     def rest(self) -> None:
         """End the episode; that it has ended still goes out."""
-        assert self.actions is not None
         self.machine.abandon("the episode manager was deactivated")
         self.actions.tick()
 
-    def teardown(self) -> None:
-        """See `ManagedNode`."""
-        if self.actions:
-            self.actions.close()
-        self.actions = None
-
     def _tick(self) -> None:
-        assert self.actions is not None
         self.machine.tick()
         self.actions.tick()
         if time.monotonic() - self.told_s > _REPEAT_S:
@@ -107,7 +90,6 @@ class EpisodeManagerNode(ManagedNode):
         return self.get_clock().now().to_msg()
 
     def _hear_step(self, message: PolicyStep) -> None:
-        assert self.actions is not None
         self.machine.hear_step(step_from(message))
         self.actions.tell_progress()
 

@@ -23,8 +23,9 @@ from robot_rl_nodes import topic
 from robot_rl_nodes.conversion import stamp_from_ns, vectors_from, write_wrench
 from robot_rl_nodes.device import DEVICE, Device
 from robot_rl_nodes.diagnostic import Level
-from robot_rl_nodes.managed_node import ManagedNode, main
+from robot_rl_nodes.managed_node import ManagedNode
 from robot_rl_nodes.parameter import Parameter
+from robot_rl_nodes.process import main
 from robot_rl_nodes.robot.table import TCP_FRAME
 
 _STATE_MAX_AGE_S = 0.2
@@ -53,7 +54,6 @@ class ForceTorqueNode(ManagedNode):
 
     def __init__(self, **of: Any) -> None:
         super().__init__("force_torque_node", **of)
-        self._device: Device | None = None
 
     def setup(self, values: Mapping[str, Any]) -> None:
         """Begin to open the sensor."""
@@ -72,14 +72,7 @@ class ForceTorqueNode(ManagedNode):
 
     def begin(self) -> None:
         """Open the sensor anew if it is gone."""
-        assert self._device is not None
         self._device.reopen()
-
-    def teardown(self) -> None:
-        """Let go of the sensor."""
-        if self._device is not None:
-            self._device.close()
-            self._device = None
 
     def _hear(self, said: Observation) -> None:
         self._tool.put(said.vectors[WRENCH], said.stamp_ns)
@@ -100,7 +93,6 @@ class ForceTorqueNode(ManagedNode):
         return response
 
     def _publish(self) -> None:
-        assert self._device is not None
         said = self._device.latest()
         if said is None or said.stamp_ns == self._last_ns:
             return

@@ -15,8 +15,9 @@ from robot_rl_nodes.diagnostic import Level
 from robot_rl_nodes.lifecycle.client import LifecycleClient
 from robot_rl_nodes.lifecycle.lead import LifecycleLead
 from robot_rl_nodes.lifecycle.order import LifecycleOrder, describe
-from robot_rl_nodes.managed_node import ManagedNode, main
+from robot_rl_nodes.managed_node import ManagedNode
 from robot_rl_nodes.parameter import Parameter
+from robot_rl_nodes.process import main
 
 _CHECK_S = 0.2
 
@@ -59,16 +60,8 @@ class LifecycleManagerNode(ManagedNode):
         ),
     )
 
-    def __init__(
-        self,
-        *,
-        context: Context | None = None,
-        overrides: Mapping[str, Any] | None = None,
-        namespace: str | None = None,
-    ) -> None:
-        super().__init__(
-            "lifecycle_manager", context=context, overrides=overrides, namespace=namespace
-        )
+    def __init__(self, **of: Any) -> None:
+        super().__init__("lifecycle_manager", **of)
         self.up = False
         self.failed = False
 

@@ -6,10 +6,8 @@ runs while the node is inactive, no timer hangs on a clock that may stand still.
 
 from __future__ import annotations
 
-import logging
-import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from lifecycle_msgs.msg import State
@@ -17,7 +15,6 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.context import Context
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.publisher import Publisher
@@ -26,18 +23,16 @@ from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 
 from robot_rl.core.clock import MonotonicClock
-from robot_rl.runtime.gate.asked import AskedToEnd
 from robot_rl_nodes.diagnostic import Diagnostics, Level
 from robot_rl_nodes.parameter import Parameter, Parameters
 from robot_rl_nodes.topic import DIAGNOSTICS, Topic
 
-_SPIN_S = 0.1
-_AUTOSTART = Parameter(
+AUTOSTART = Parameter(
     name="autostart",
     default=False,
     description="configure and activate at start, where no manager does it",
 )
-_PATIENCE = Parameter(
+PATIENCE = Parameter(
     name="manager_ends_within_s",
     default=0.0,
     description="asked to end, an active node waits so long for its manager to end it in order, "
@@ -45,7 +40,7 @@ _PATIENCE = Parameter(
     minimum=0.0,
     maximum=120.0,
 )
-COMMON = (_AUTOSTART, _PATIENCE)
+COMMON = (AUTOSTART, PATIENCE)
 """What every node has."""
 
 
@@ -111,10 +106,11 @@ class ManagedNode(LifecycleNode):
     def rest(self) -> None:
         """The node becomes inactive; what is published here still goes out."""
 
-    def teardown(self) -> None:
-        """Let go of what `setup` opened, beside what it made through this class."""
-
     # What a subclass makes.
+
+    def when_unmade(self, undo: Callable[[], object]) -> None:
+        """Call `undo` when the node lets go of what `setup` made; the last made is first."""
+        self._made.append(undo)
 
     def publish_on(self, topic: Topic) -> Publisher:
         """Make a publisher; it is silent while the node is inactive."""
@@ -122,7 +118,7 @@ class ManagedNode(LifecycleNode):
         publisher = self.create_lifecycle_publisher(
             topic.type, topic.name, topic.quality.published, event_callbacks=events
         )
-        self._made.append(lambda: self.destroy_publisher(publisher))
+        self.when_unmade(lambda: self.destroy_publisher(publisher))
         return publisher
 
     def listen_to(
@@ -130,6 +126,7 @@ class ManagedNode(LifecycleNode):
         topic: Topic,
         callback: Callable[[Any], None],
         *,
+        always: bool = False,
         recorded: bool = False,
         raw: bool = False,
         max_age_s: float | None = None,
@@ -140,6 +137,7 @@ class ManagedNode(LifecycleNode):
         Args:
             topic: to listen to.
             callback: called with each message while the node is active.
+            always: also while it is inactive.
             recorded: every message is wanted, not only the newest.
             raw: the callback takes serialised bytes.
             max_age_s: a longer silence is told as an error.
@@ -153,7 +151,7 @@ class ManagedNode(LifecycleNode):
 
         def heard(message: Any) -> None:
             flow.note()
-            if self.active:
+            if always or self.active:
                 self.guard(lambda: callback(message), f"a message on {topic.name}")
 
         profile = topic.quality.recorded if recorded else topic.quality.subscribed
@@ -165,7 +163,7 @@ class ManagedNode(LifecycleNode):
             raw=raw,
             event_callbacks=SubscriptionEventCallbacks(**listeners),
         )
-        self._made.append(lambda: self.destroy_subscription(subscription))
+        self.when_unmade(lambda: self.destroy_subscription(subscription))
         return subscription
 
     def every(self, period_s: float, callback: Callable[[], None]) -> Timer:
@@ -176,7 +174,7 @@ class ManagedNode(LifecycleNode):
                 self.guard(callback, "a timer")
 
         timer = self.create_timer(period_s, due, clock=self._steady)
-        self._made.append(lambda: self.destroy_timer(timer))
+        self.when_unmade(lambda: self.destroy_timer(timer))
         return timer
 
     def serve(self, kind: Any, name: str, callback: Callable[[Any, Any], Any]) -> Service:
@@ -198,7 +196,7 @@ class ManagedNode(LifecycleNode):
                 return response
 
         service = self.create_service(kind, name, asked)
-        self._made.append(lambda: self.destroy_service(service))
+        self.when_unmade(lambda: self.destroy_service(service))
         return service
 
     # What everybody may ask.
@@ -243,6 +241,12 @@ class ManagedNode(LifecycleNode):
             self.trigger_cleanup()
         if self.state_id == State.PRIMARY_STATE_UNCONFIGURED:
             self.trigger_shutdown()
+
+    def destroy_node(self) -> None:
+        """Leave the graph."""
+        super().destroy_node()
+        # rclpy leaves it to the garbage collector, and the process is in the graph until then.
+        self._state_machine.destroy_when_not_in_use()
 
     # What rclpy calls.
 
@@ -303,12 +307,12 @@ class ManagedNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _unmake(self) -> None:
-        try:
-            self.teardown()
-        except Exception:  # noqa: BLE001 - logged; the rest is let go of
-            self.get_logger().error(f"while letting go: {traceback.format_exc()}")
         while self._made:
-            self._made.pop()()
+            undo = self._made.pop()
+            try:
+                undo()
+            except Exception:  # noqa: BLE001 - logged; the rest is let go of
+                self.get_logger().error(f"while letting go: {traceback.format_exc()}")
         self.diagnostics.forget_flows()
 
     def _mismatch(self, topic: Topic, event: Any) -> None:
@@ -320,49 +324,3 @@ class ManagedNode(LifecycleNode):
     def _tell(self) -> None:
         stamp = self.get_clock().now().to_msg()
         self._told.publish(self.diagnostics.message(self._state_machine.current_state[1], stamp))
-
-
-def main(make: Callable[[Context], ManagedNode], argv: Sequence[str] | None = None) -> int:
-    """Run a node until it is asked to end; its last word goes out before the context ends.
-
-    Args:
-        make: returns the node in the given context.
-        argv: with `--ros-args`, as `sys.argv`; that one without it.
-
-    Returns:
-        The exit status: 1 if an autostarted node could not be started.
-    """
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    context = Context()
-    context.init(args=None if argv is None else list(argv))
-    asked = AskedToEnd()
-    node = make(context)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    try:
-        status = _live(node, executor, asked)
-        node.end()
-        if asked:
-            node.get_logger().info(f"ended by {asked.name}")
-    finally:
-        executor.shutdown()
-        node.destroy_node()
-        context.try_shutdown()
-    return status
-
-
-def _live(node: ManagedNode, executor: SingleThreadedExecutor, asked: AskedToEnd) -> int:
-    """Spin until the node may end; returns the exit status."""
-    if node.get_parameter(_AUTOSTART.name).value:
-        node.trigger_configure()
-        if node.state_id == State.PRIMARY_STATE_INACTIVE:
-            node.trigger_activate()
-        if node.state_id != State.PRIMARY_STATE_ACTIVE:
-            return 1
-    while not asked and node.state_id != State.PRIMARY_STATE_FINALIZED:
-        executor.spin_once(timeout_sec=_SPIN_S)
-    patience: Any = node.get_parameter(_PATIENCE.name).value
-    end_s = time.monotonic() + patience
-    while node.active and time.monotonic() < end_s:
-        executor.spin_once(timeout_sec=_SPIN_S)
-    return 0

@@ -21,10 +21,11 @@ from robot_rl_nodes.conversion import float32s, stamp_from_ns, vectors_from
 from robot_rl_nodes.device import DEVICE
 from robot_rl_nodes.diagnostic import Level
 from robot_rl_nodes.gate.desk import KINDS
-from robot_rl_nodes.managed_node import ManagedNode, main
+from robot_rl_nodes.managed_node import ManagedNode
 from robot_rl_nodes.operator.seat import PersonSeat
 from robot_rl_nodes.operator.voice import Voice, Word
 from robot_rl_nodes.parameter import Parameter
+from robot_rl_nodes.process import main
 from robot_rl_nodes.source import HeaderTime
 
 _PERIOD_S = 0.01
@@ -58,7 +59,6 @@ class OperatorNode(ManagedNode):
 
     def __init__(self, **of: Any) -> None:
         super().__init__("operator_node", **of)
-        self._seat: PersonSeat | None = None
         self._operator: Any = None
 
     def setup(self, values: Mapping[str, Any]) -> None:
@@ -88,17 +88,10 @@ class OperatorNode(ManagedNode):
 
     def rest(self) -> None:
         """Give the seat back, and let go of the device."""
-        assert self._seat is not None
         self._seat.leave()
         operator, self._operator = self._operator, None
         if hasattr(operator, "__exit__"):
             operator.__exit__(None, None, None)
-
-    def teardown(self) -> None:
-        """Let go of the seat's line."""
-        if self._seat is not None:
-            self._seat.close()
-            self._seat = None
 
     def _look(self, state: Any) -> None:
         try:
@@ -115,7 +108,6 @@ class OperatorNode(ManagedNode):
             self._operator.reset(int(state.seed))
 
     def _speak(self) -> None:
-        assert self._seat is not None
         self._seat.keep()
         if self._seen is None:
             self.diagnostics.set("device", Level.WARN, "waits for robot/state")

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rclpy.context import Context
 from robot_rl_msgs.msg import EpisodeState
 from robot_rl_msgs.srv import LoadPolicy
 
@@ -21,7 +20,8 @@ from robot_rl_nodes.graph.parameter import BRIDGE, chunking, patience, policy_ur
 from robot_rl_nodes.graph.policy import ServedPolicy
 from robot_rl_nodes.graph.port import RosPort
 from robot_rl_nodes.graph.stream import GraphStreams
-from robot_rl_nodes.managed_node import ManagedNode, main
+from robot_rl_nodes.managed_node import ManagedNode
+from robot_rl_nodes.process import main
 from robot_rl_nodes.task import task_spec
 from robot_rl_nodes.topic import EPISODE_STATE, POLICY_CHUNK, POLICY_LOAD, POLICY_STEP
 
@@ -38,18 +38,8 @@ class PolicyBridgeNode(ManagedNode):
 
     PARAMETERS = BRIDGE
 
-    def __init__(
-        self,
-        *,
-        context: Context | None = None,
-        overrides: Mapping[str, Any] | None = None,
-        namespace: str | None = None,
-    ) -> None:
-        super().__init__(
-            "policy_bridge", context=context, overrides=overrides, namespace=namespace
-        )
-        self.policy: ServedPolicy | None = None
-        self.port: RosPort | None = None
+    def __init__(self, **of: Any) -> None:
+        super().__init__("policy_bridge", **of)
 
     def setup(self, values: Mapping[str, Any]) -> None:
         """See `ManagedNode`."""
@@ -58,12 +48,14 @@ class PolicyBridgeNode(ManagedNode):
         wait = patience(values)
         streams = GraphStreams(self, values["sources"], self.task.observation, wait.max_age_s)
         monitor = stream_monitor(Path(values["cell"]), self.task) if values["cell"] else None
-        self.port = port = RosPort(self, self.task, streams)
-        self.env = GraphEnv(self.task, port, monitor, wait)
+        self.port = RosPort(self, self.task, streams)
+        self.when_unmade(self.port.close)
+        self.env = GraphEnv(self.task, self.port, monitor, wait)
         self.chunks = self.publish_on(POLICY_CHUNK)
         steps = self.publish_on(POLICY_STEP)
         self.episodes = GraphEpisodes(self.env, self.task, self.monotonic, steps.publish)
         self.policy = self._serve(policy_uri(values))
+        self.when_unmade(lambda: self.policy.close())
         self.wanted: EpisodeState | None = None
         self.begun = ""
         self.listen_to(EPISODE_STATE, self._hear)
@@ -76,18 +68,9 @@ class PolicyBridgeNode(ManagedNode):
 
     def rest(self) -> None:
         """End the episode; its last step still goes out."""
-        assert self.port is not None
         self.port.ended = True
         if not self.episodes.join(_END_S):
             self.get_logger().error(f"the episode has not ended within {_END_S} s")
-
-    def teardown(self) -> None:
-        """See `ManagedNode`."""
-        if self.port:
-            self.port.close()
-        if self.policy:
-            self.policy.close()
-        self.port = self.policy = None
 
     def _serve(self, uri: str) -> ServedPolicy:
         return ServedPolicy(
@@ -97,13 +80,11 @@ class PolicyBridgeNode(ManagedNode):
     def _tell_plan(self, plan: Vector, stamp_ns: int) -> None:
         ros_ns = self.now_ns - (self.monotonic.now_ns() - stamp_ns)
         message = chunk_message(plan, self.task.action.period_s, ros_ns)
-        if self.policy and self.port:
-            message.policy_id, message.policy_version = self.policy.name, self.policy.version
-            self.port.policy_version = self.policy.version
+        message.policy_id, message.policy_version = self.policy.name, self.policy.version
+        self.port.policy_version = self.policy.version
         self.chunks.publish(message)
 
     def _hear(self, message: EpisodeState) -> None:
-        assert self.port is not None
         runs = message.phase == EpisodeState.RUNNING
         if not runs:
             self.wanted, self.port.ended = None, True
@@ -114,8 +95,6 @@ class PolicyBridgeNode(ManagedNode):
         return message.step == 0 and ns_from_stamp(message.header.stamp) >= self.since_ns
 
     def _look(self) -> None:
-        assert self.port is not None
-        assert self.policy is not None
         if self.wanted and not self.episodes.running:
             message, self.wanted = self.wanted, None
             self.begun, self.port.ended = str(message.episode_id), False
@@ -136,8 +115,7 @@ class PolicyBridgeNode(ManagedNode):
             return response
         policy = self._serve(str(request.uri))
         before, self.policy = self.policy, policy
-        if before:
-            before.close()
+        before.close()
         response.success, response.message = True, f"{policy.name or 'no policy'} drives next"
         response.policy_id, response.fingerprint = policy.name[:64], policy.fingerprint[:64]
         return response

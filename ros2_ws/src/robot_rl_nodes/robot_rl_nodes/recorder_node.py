@@ -16,8 +16,9 @@ from typing import Any
 from robot_rl.core.recording import RecordingSpec
 from robot_rl.data.store.episode_store import EpisodeStore
 from robot_rl_nodes.diagnostic import Level
-from robot_rl_nodes.managed_node import ManagedNode, main
+from robot_rl_nodes.managed_node import ManagedNode
 from robot_rl_nodes.parameter import Parameter
+from robot_rl_nodes.process import main
 from robot_rl_nodes.recording.episodes import EpisodeKeeper, Kept
 from robot_rl_nodes.recording.mcap import Channel, TopicLog, mend, unfinished
 from robot_rl_nodes.recording.metadata import Description, robot_name
@@ -66,7 +67,6 @@ class RecorderNode(ManagedNode):
         super().__init__("recorder", **of)
         self._bag: TopicLog | None = None
         self._work: Work | None = None
-        self._store: EpisodeStore | None = None
 
     def setup(self, values: Mapping[str, Any]) -> None:
         """Open the store, which recovers what a recorder that died has left, and listen."""
@@ -78,10 +78,11 @@ class RecorderNode(ManagedNode):
         recorded = chosen(values["topics"], views, fingers) if values["raw"] else []
         spec = RecordingSpec(robot=robot_name(values["robot"], self.get_namespace()), task=task)
         description = Description.of(spec, values)
-        self._store = EpisodeStore(self._folder / "store", spec, log_images=values["log_images"])
+        store = EpisodeStore(self._folder / "store", spec, log_images=values["log_images"])
+        self.when_unmade(store.close)
         streams = {key: source.name for key, source in images.items()}
         tell = partial(self._told_of, task.name)
-        self._keeper = EpisodeKeeper(self._store, streams, description, tell, self.monotonic)
+        self._keeper = EpisodeKeeper(store, streams, description, tell, self.monotonic)
         self._taker = Taker(self._keeper, description, images, self.get_logger().error)
         self._events = self.publish_on(EPISODE_EVENT)
         self._numbers = {t.name: number for number, t in enumerate(recorded)}
@@ -112,11 +113,6 @@ class RecorderNode(ManagedNode):
         finally:
             if bag:
                 self.get_logger().info(f"{bag.close()} holds {bag.messages} messages")
-
-    def teardown(self) -> None:
-        """Let go of the store."""
-        if self._store:
-            self._store.close()
 
     def _hear(self, name: str, data: bytes) -> None:
         if self._bag and name in self._numbers:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rclpy.context import Context
 from robot_rl_msgs.msg import EpisodeState, RewardStamped
 
 from robot_rl.core.protocol import Judgement
@@ -13,8 +12,9 @@ from robot_rl.sensing.synchroniser import Synchroniser
 from robot_rl_nodes.conversion import stamp_from_ns
 from robot_rl_nodes.diagnostic import Level
 from robot_rl_nodes.graph.stream import GraphStreams
-from robot_rl_nodes.managed_node import ManagedNode, main
+from robot_rl_nodes.managed_node import ManagedNode
 from robot_rl_nodes.parameter import Parameter
+from robot_rl_nodes.process import main
 from robot_rl_nodes.reward.model import reward_model
 from robot_rl_nodes.reward.work import RewardWork, Seen
 from robot_rl_nodes.task import task_spec
@@ -50,15 +50,8 @@ class RewardNode(ManagedNode):
         ),
     )
 
-    def __init__(
-        self,
-        *,
-        context: Context | None = None,
-        overrides: Mapping[str, Any] | None = None,
-        namespace: str | None = None,
-    ) -> None:
-        super().__init__("reward", context=context, overrides=overrides, namespace=namespace)
-        self.work: RewardWork | None = None
+    def __init__(self, **of: Any) -> None:
+        super().__init__("reward", **of)
 
     def setup(self, values: Mapping[str, Any]) -> None:
         """See `ManagedNode`."""
@@ -72,23 +65,21 @@ class RewardNode(ManagedNode):
         self.synchroniser = Synchroniser(self.model.observation, task.instruction)
         self.rewards = self.publish_on(REWARD)
         self.work = RewardWork(self.model, self._judged)
+        self.when_unmade(self._end_work)
         self.listen_to(EPISODE_STATE, self._hear)
         self.every(1.0 / values["rate_hz"], self._look)
 
-    def teardown(self) -> None:
-        """See `ManagedNode`."""
-        if self.work and not self.work.close(_END_S):
+    def _end_work(self) -> None:
+        if not self.work.close(_END_S):
             self.get_logger().error(f"the model has not ended within {_END_S} s")
-        self.work = None
 
     def _hear(self, message: EpisodeState) -> None:
         runs = message.phase == EpisodeState.RUNNING
         before, self.episode_id = self.episode_id, str(message.episode_id) if runs else ""
-        if self.work and runs and self.episode_id != before:
+        if runs and self.episode_id != before:
             self.work.begin()
 
     def _look(self) -> None:
-        assert self.work is not None
         if self.work.error is not None:
             raise self.work.error
         if not self.episode_id:

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from rclpy.context import Context
 from robot_rl_msgs.msg import NamedVector, RobotState
 from std_srvs.srv import Trigger
 
 from robot_rl_nodes.conversion import write_vectors
 from robot_rl_nodes.diagnostic import Level
-from robot_rl_nodes.managed_node import ManagedNode, main
+from robot_rl_nodes.managed_node import ManagedNode
+from robot_rl_nodes.process import main
 from robot_rl_nodes.robot.parameter import PARAMETERS, reader
 from robot_rl_nodes.robot.reader import Reading
 from robot_rl_nodes.robot.table import BASE_FRAME, ROBOTS
@@ -30,16 +30,8 @@ class RobotInterfaceNode(ManagedNode):
 
     PARAMETERS = PARAMETERS
 
-    def __init__(
-        self,
-        *,
-        context: Context | None = None,
-        overrides: Mapping[str, Any] | None = None,
-        namespace: str | None = None,
-    ) -> None:
-        super().__init__(
-            "robot_interface", context=context, overrides=overrides, namespace=namespace
-        )
+    def __init__(self, **of: Any) -> None:
+        super().__init__("robot_interface", **of)
 
     def setup(self, values: Mapping[str, Any]) -> None:
         """Listen to the robot's topics.

@@ -20,8 +20,9 @@ from robot_rl_nodes import topic
 from robot_rl_nodes.conversion import ImageWriter, stamp_from_ns, write_vectors
 from robot_rl_nodes.device import DEVICE, Decimation, Device, topic_part
 from robot_rl_nodes.diagnostic import Level
-from robot_rl_nodes.managed_node import ManagedNode, main
+from robot_rl_nodes.managed_node import ManagedNode
 from robot_rl_nodes.parameter import Parameter
+from robot_rl_nodes.process import main
 
 
 class TactileNode(ManagedNode):
@@ -53,7 +54,6 @@ class TactileNode(ManagedNode):
 
     def __init__(self, **of: Any) -> None:
         super().__init__("tactile_node", **of)
-        self._device: Device | None = None
 
     def setup(self, values: Mapping[str, Any]) -> None:
         """Begin to open the finger."""
@@ -71,14 +71,7 @@ class TactileNode(ManagedNode):
 
     def begin(self) -> None:
         """Open the finger anew if it is gone."""
-        assert self._device is not None
         self._device.reopen()
-
-    def teardown(self) -> None:
-        """Let go of the finger."""
-        if self._device is not None:
-            self._device.close()
-            self._device = None
 
     def _make(self, intake: Intake) -> Sampler:
         self._finger: Finger = self._config.build(intake)
@@ -90,7 +83,6 @@ class TactileNode(ManagedNode):
         return response
 
     def _publish(self, seen: Observation) -> None:
-        assert self._device is not None
         if not self._may_pass(seen.stamp_ns):
             return
         taken_ns = self._device.ros_ns(seen)

@@ -25,8 +25,9 @@ from robot_rl.config.load import load
 from robot_rl_nodes.lockstep.command import CommandCode, CommandIntake
 from robot_rl_nodes.lockstep.config import OFFER, LockstepConfig
 from robot_rl_nodes.lockstep.wire import GRIPPER_COMMAND, JOINT_COMMAND, NODE, TWIST_COMMAND
-from robot_rl_nodes.managed_node import ManagedNode, main
+from robot_rl_nodes.managed_node import ManagedNode
 from robot_rl_nodes.parameter import Parameter
+from robot_rl_nodes.process import main
 from robot_rl_nodes.topic import ROBOT_RESET, ROBOT_STOP, SIM_ADVANCE, SIM_CAPTURE
 from robot_rl_sim_nodes.lockstep_desk import LockstepDesk
 from robot_rl_sim_nodes.lockstep_host import LockstepHost
@@ -58,11 +59,11 @@ class LockstepNode(ManagedNode):
 
     def __init__(self, **of: Any) -> None:
         super().__init__(NODE, **of)
-        self._host: LockstepHost | None = None
 
     def setup(self, values: Mapping[str, Any]) -> None:
         """Build the bench, then offer it."""
         self._host = host = LockstepHost(load(Path(values["bench"]), LockstepConfig))
+        self.when_unmade(host.bench.close)
         task = host.bench.task
         code = CommandCode(task.action)
         desk = LockstepDesk(
@@ -83,14 +84,7 @@ class LockstepNode(ManagedNode):
 
     def rest(self) -> None:
         """Bring the arm to rest."""
-        if self._host:
-            self._host.bench.robot.stop()
-
-    def teardown(self) -> None:
-        """Close the bench."""
-        if self._host:
-            self._host.bench.close()
-        self._host = None
+        self._host.bench.robot.stop()
 
     def _serve_time(self, desk: LockstepDesk) -> None:
         # In a group of its own, for it waits while commands are heard.
@@ -100,7 +94,7 @@ class LockstepNode(ManagedNode):
             desk.advance,
             callback_group=MutuallyExclusiveCallbackGroup(),
         )
-        self._made.append(lambda: self.destroy_service(advance))
+        self.when_unmade(lambda: self.destroy_service(advance))
         reset = ActionServer(
             self,
             ResetRobot,
@@ -109,7 +103,7 @@ class LockstepNode(ManagedNode):
             goal_callback=lambda _: GoalResponse.ACCEPT if self.active else GoalResponse.REJECT,
             result_timeout=_KEPT_S,
         )
-        self._made.append(reset.destroy)
+        self.when_unmade(reset.destroy)
 
     def _end_with(self, starter: int) -> None:
         if os.getppid() != starter:

@@ -94,13 +94,13 @@ class SimCell:
         self.live = LiveWorld(SimWorld(driver), rate_hz, self._streams.put)
         self.eye = Eye(settings, self.live, driver.task.model, node.publish_on, now_ns)
         self.reset = ResetServer(node, self.live, lambda: node.active, now_ns)
-        try:
-            self._streams.start()
-            self.live.start()
-            self.eye.start()
-        except Exception:
-            self.close()
-            raise
+        # The last is first to end: the eye looks at a world that lives, the streams publish what
+        # it still says.
+        for part in (self.reset, self._streams, self.live, self.eye):
+            node.when_unmade(part.close)
+        self._streams.start()
+        self.live.start()
+        self.eye.start()
 
     @property
     def error(self) -> Exception | None:
@@ -137,13 +137,6 @@ class SimCell:
             self.complaint = f"gripper: got {list(message.data)}, expected one finite number"
         elif message.data[0]:
             self.live.grip(opens=bool(message.data[0] > 0.0))
-
-    def close(self) -> None:
-        """Let time stand still."""
-        self.eye.close()
-        self.live.close()
-        self._streams.close()
-        self.reset.close()
 
 
 def _driver(values: Mapping[str, Any]) -> SimDriver:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 from sensor_msgs.msg import CameraInfo, Image
 
-from robot_rl.core.errors import ConfigError, did_you_mean
+from robot_rl.core.errors import ConfigError, HardwareError, did_you_mean
 from robot_rl_nodes.conversion import ImageWriter, stamp_from_ns
 from robot_rl_nodes.topic import CAMERA_IMAGE, CAMERA_INFO, POLICY_IMAGE, Topic
 from robot_rl_sim.camera import Camera
@@ -119,6 +120,8 @@ class Eye:
         future: Future[Any] = Future()
         future.add_done_callback(drawn)
         self._asked.put((width, height, future))
+        if self.error is not None:
+            self._refuse(self.error)
 
     def _run(self) -> None:
         cameras: list[Camera] = []
@@ -130,6 +133,7 @@ class Eye:
             self._draw(cameras)
         except Exception as error:  # noqa: BLE001 - whoever looks at `error` hears of it
             self.error = error
+            self._refuse(error)
             if not self._ready.done():
                 self._ready.set_exception(error)
         finally:
@@ -150,6 +154,12 @@ class Eye:
             if asked is None:
                 return
             self._draw_for_people(*asked)
+
+    def _refuse(self, error: Exception) -> None:
+        """Whoever still waits would wait for ever."""
+        with suppress(Empty):
+            while asked := self._asked.get_nowait():
+                asked[2].set_exception(HardwareError(f"nothing is drawn any more: {error}"))
 
     def _show(self, color: Camera, policy: Camera) -> None:
         seen_ns, data = self._live.look()

@@ -35,6 +35,10 @@ class FaultParameters:
         if self.take is not None:
             self.take(FaultSettings.of(self._values()))
 
+    def end(self) -> None:
+        """Nothing can fail any more."""
+        self.check = self.take = None
+
     def _judge(self, changes: list[Any]) -> SetParametersResult:
         changed = {change.name: change.value for change in changes}
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rclpy.context import Context
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.task import Future
 from robot_rl_msgs.srv import CaptureImage
 from sensor_msgs.msg import Image
@@ -19,7 +19,8 @@ from std_srvs.srv import Trigger
 from robot_rl.core.errors import HardwareError, RobotRlError
 from robot_rl_nodes.conversion import ImageWriter
 from robot_rl_nodes.diagnostic import Level
-from robot_rl_nodes.managed_node import ManagedNode, main
+from robot_rl_nodes.managed_node import ManagedNode
+from robot_rl_nodes.process import main
 from robot_rl_nodes.topic import (
     GRIPPER_COMMAND,
     ROBOT_RECOVER,
@@ -42,16 +43,8 @@ class SimRobotNode(ManagedNode):
 
     PARAMETERS = PARAMETERS
 
-    def __init__(
-        self,
-        *,
-        context: Context | None = None,
-        overrides: Mapping[str, Any] | None = None,
-        namespace: str | None = None,
-    ) -> None:
-        super().__init__("sim_robot", context=context, overrides=overrides, namespace=namespace)
-        self._cell: SimCell | None = None
-        self._capturing: Any = None
+    def __init__(self, **of: Any) -> None:
+        super().__init__("sim_robot", **of)
         self._intruder = Intruder(self)
         self._faults = FaultParameters(self)
 
@@ -61,37 +54,26 @@ class SimRobotNode(ManagedNode):
         Raises:
             RobotRlError: if driver, task or cameras are wrong, or there is no OpenGL.
         """
-        cell = self._cell = SimCell(values, self)
+        self._running = cell = SimCell(values, self)
+        self.when_unmade(self._intruder.go)
         self._faults.check, self._faults.take = cell.check, cell.fail
+        self.when_unmade(self._faults.end)
         self._faults.hand_on()
         self.listen_to(TWIST_COMMAND, cell.obey)
         self.listen_to(GRIPPER_COMMAND, cell.grip)
         self.serve(Trigger, ROBOT_RECOVER, self._recover)
         self.serve(Trigger, ROBOT_STOP, self._stop)
-        self._capturing = self.create_service(CaptureImage, SIM_CAPTURE, self._capture)
+        # In a group of its own: commands are heard while the picture is drawn.
+        group = MutuallyExclusiveCallbackGroup()
+        capturing = self.create_service(
+            CaptureImage, SIM_CAPTURE, self._capture, callback_group=group
+        )
+        self.when_unmade(lambda: self.destroy_service(capturing))
         self.every(_WATCH_S, self._watch)
 
     def rest(self) -> None:
         """Give up a reset; the arm comes to rest by its own watchdog."""
-        if self._cell:
-            self._cell.reset.abandon()
-
-    def teardown(self) -> None:
-        """Let time stand still."""
-        if self._cell is not None:
-            self._faults.check = self._faults.take = None
-            self._intruder.go()
-            if self._capturing is not None:
-                self.destroy_service(self._capturing)
-                self._capturing = None
-            self._cell.close()
-            self._cell = None
-
-    @property
-    def _running(self) -> SimCell:
-        if self._cell is None:
-            raise HardwareError(f"{self.get_name()} is not configured")
-        return self._cell
+        self._running.reset.abandon()
 
     def _recover(self, request: Any, response: Any) -> Any:
         fault = self._ask(lambda driver: driver.clear("robot/recover"))
@@ -113,7 +95,6 @@ class SimRobotNode(ManagedNode):
         return self._running.live.ask(done)
 
     async def _capture(self, request: Any, response: Any) -> Any:
-        # Not a callback that waits: commands are heard while the picture is drawn.
         try:
             if not self.active:
                 raise HardwareError(f"{self.get_name()} is not active")

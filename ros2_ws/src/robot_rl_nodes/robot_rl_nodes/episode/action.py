@@ -54,6 +54,7 @@ class EpisodeActions:
         self._finishing = node.create_timer(
             _FINISH_S, lambda: node.guard(self._finish, EPISODE_RUN), clock=steady
         )
+        node.when_unmade(self._close)
 
     def tick(self) -> None:
         """See to what is asked of us and of the robot."""
@@ -78,8 +79,7 @@ class EpisodeActions:
                 )
             )
 
-    def close(self) -> None:
-        """Serve and ask no more."""
+    def _close(self) -> None:
         self._node.destroy_timer(self._finishing)
         self._server.destroy()
         self._resets.destroy()

@@ -55,13 +55,10 @@ class RunNode(ManagedNode):
             self, self._sources, self._task.observation, max_age_s=patience.max_age_s
         )
         self.port = RosPort(self, self._task, streams)
+        self.when_unmade(self.port.close)
         self.loop = GraphEnv(self._task, self.port, patience=patience)
         self.resets = ActionClient(self, ResetRobot, ROBOT_RESET)
-
-    def teardown(self) -> None:
-        """See `ManagedNode`."""
-        self.port.close()
-        self.resets.destroy()
+        self.when_unmade(self.resets.destroy)
 
 
 class LiveRobot:
@@ -196,10 +193,11 @@ class LiveBench:
 
     def close(self) -> None:
         """Leave the graph; it goes on."""
-        self._node.end()
+        # First the thread: it must not wait on what the node lets go of.
         self._executor.shutdown()
         if self._thread.is_alive():
             self._thread.join()
+        self._node.end()
         self._node.destroy_node()
         self._context.try_shutdown()
 

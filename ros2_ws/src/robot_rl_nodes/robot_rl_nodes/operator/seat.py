@@ -44,7 +44,8 @@ class PersonSeat:
         self._pending: Any = None
         self._asked_ns = -_AGAIN_NS
         self._given_ns = 0
-        self._client = node.create_client(SetControlSource, TAKE_PERSON_SEAT)
+        self._client = client = node.create_client(SetControlSource, TAKE_PERSON_SEAT)
+        node.when_unmade(lambda: node.destroy_client(client))
         node.listen_to(CONTROL_STATE, self._hear)
 
     def keep(self) -> None:
@@ -66,10 +67,6 @@ class PersonSeat:
         if was and self._client.service_is_ready():
             self._client.call_async(self._request(SetControlSource.Request.LEAVE))
         self._tell(Level.OK, "left")
-
-    def close(self) -> None:
-        """Let go of what the node does not let go of itself."""
-        self._node.destroy_client(self._client)
 
     def _request(self, request: int) -> SetControlSource.Request:
         return SetControlSource.Request(
