@@ -7,6 +7,7 @@ can be cut out and decoded alone.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -77,13 +78,7 @@ class VideoWriter:
             StorageError: the encoder or the disk failed.
         """
         try:
-            for number, image in enumerate(images):
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-                frame.pts, frame.time_base = self.frames, self._period
-                if number == 0:
-                    frame.pict_type = PictureType.I
-                self._mux(self._stream.encode(frame))
-                self.frames += 1
+            self._encode(images)
         except FFmpegError as error:
             raise StorageError(f"{self.path}: a frame was not encoded: {error}") from error
 
@@ -100,10 +95,34 @@ class VideoWriter:
         except FFmpegError as error:
             raise StorageError(f"{self.path}: the video was not closed: {error}") from error
 
+    def _encode(self, images: Image) -> None:
+        with _scheduled_as_before():
+            for number, image in enumerate(images):
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+                frame.pts, frame.time_base = self.frames, self._period
+                if number == 0:
+                    frame.pict_type = PictureType.I
+                self._mux(self._stream.encode(frame))
+                self.frames += 1
+
     def _mux(self, packets: Any) -> None:
         for packet in packets:
             self.bytes += packet.size
             self._container.mux(packet)
+
+
+@contextlib.contextmanager
+def _scheduled_as_before() -> Iterator[None]:
+    """Keep this thread in its scheduling class.
+
+    Opened by root, SVT-AV1 leaves the thread that encodes its first frame in the real-time class
+    at the highest priority, and whatever that thread starts from then on inherits it.
+    """
+    policy, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameter)
 
 
 def frame_numbers(path: Path, fps: int) -> list[Fraction]:

@@ -422,3 +422,11 @@ def test_writer_refuses_an_episode_of_another_shape(camera_spec, film, tmp_path)
     with pytest.raises(ContractError, match="action"):
         writer.add(wrong)
     writer.abandon()
+
+
+def test_encoding_leaves_the_thread_in_its_scheduling_class(tmp_path: Path) -> None:
+    writer = VideoWriter(tmp_path / "v.mp4", 20, 64, 64, library().configs.rgb_encoder_defaults())
+    before = os.sched_getscheduler(0)
+    writer.write(np.zeros((3, 64, 64, 3), np.uint8))
+    writer.close()
+    assert os.sched_getscheduler(0) == before
