@@ -16,9 +16,11 @@ demo:
 	@scripts/setup.sh
 	.venv/bin/robot-rl run configs/runs/peg_insert.yaml
 
+# A test that hangs where Python cannot interrupt it ends its worker, which is replaced twice.
 test:
 	@scripts/setup.sh dev
-	.venv/bin/pytest
+	.venv/bin/pytest -n 2 --dist loadfile --max-worker-restart 2 \
+	    -o faulthandler_timeout=240 -o faulthandler_exit_on_timeout=true
 
 ros:
 	@scripts/setup.sh ros

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import fcntl
+import gc
 import importlib.util
-import itertools
 import os
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from robot_rl.app.simulator import free_domain
 
 # Read when a message module is imported, and by whatever is started from here.
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
@@ -42,8 +47,33 @@ def pytest_pycollect_makemodule(module_path: Path, parent: Any) -> pytest.Module
     return _Skipped.from_parent(parent, path=module_path) if ABSENT else None
 
 
-# Two test runs on one machine do not hear each other; DDS allows domains up to 101 safely here.
-_DOMAINS = itertools.cycle(range(1 + os.getpid() % 90, 100))
+@contextmanager
+def _domain() -> Iterator[int]:
+    """A DDS domain that no process on this machine is in, and no other test takes."""
+    while True:
+        domain = free_domain()
+        with open(Path(tempfile.gettempdir()) / f"robot_rl-domain-{domain}.lock", "a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield domain
+            return
+
+
+# Last of all, so that what ends a test that hangs is still on the watch.
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A managed node and its line into DDS end when they are collected: here, not in some thread
+    of a later test. What was there before this test is not looked through."""
+    if ABSENT or not item.get_closest_marker("ros"):
+        return (yield)
+    gc.freeze()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.unfreeze()
 
 
 class Graph:
@@ -102,20 +132,22 @@ class Graph:
         return future.result()
 
     def close(self) -> None:
-        for node in self._nodes:
-            if hasattr(node, "end"):
-                node.end()
-        self._executor.shutdown()
-        for node in self._nodes:
-            node.destroy_node()
-        self.context.try_shutdown()
+        with ExitStack() as ending:
+            ending.callback(self.context.try_shutdown)
+            for node in self._nodes:
+                ending.callback(node.destroy_node)
+            ending.callback(self._executor.shutdown)
+            for node in reversed(self._nodes):
+                if hasattr(node, "end"):
+                    ending.callback(node.end)
 
 
 @pytest.fixture
 def graph() -> Iterator[Graph]:
-    graph = Graph(next(_DOMAINS))
-    yield graph
-    graph.close()
+    with _domain() as domain:
+        graph = Graph(domain)
+        yield graph
+        graph.close()
 
 
 @pytest.fixture
