@@ -9,6 +9,8 @@ the robot base frame. What a task means by these arrays lives in `robot_rl_sim.t
 
 from __future__ import annotations
 
+import copy
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -80,6 +82,9 @@ class MujocoBackend:
     frame `<frame>_pos` and `<frame>_quat`, and where there are such, `ft_force, ft_torque,
     gripper_opening`.
 
+    One thread steps. `lock` is held for each call that does, so that others may look, or stop the
+    arm, in between.
+
     Args:
         model: a compiled model.
         frames: names of the tracked frames.
@@ -109,6 +114,10 @@ class MujocoBackend:
         }
         self._record = np.zeros((nsim, 1, model.nsensordata))
         self._state: StateView | None = None
+        self.resets = 0
+        """Grows whenever a simulation may have got a model of its own."""
+        # A signal handler may stop the arm while this very thread steps.
+        self.lock = threading.RLock()
 
     @property
     def timestep_s(self) -> float:
@@ -117,17 +126,19 @@ class MujocoBackend:
 
     def reset(self, index: int, start: Start, settle: int = 25) -> None:
         """Put one simulation into its start state and let contacts and springs settle."""
-        self._batch.reset(ids=[index], stage=mujoco.mjtStage.mjSTAGE_NONE)
-        for field, values in start.model.items():
-            self._batch.expand(field)[index] = values
-        self.qpos[index] = start.qpos
-        self.qvel[index] = 0.0
-        self.ctrl[index] = start.ctrl
-        for body, pose in start.mocap.items():
-            mocap = int(self.model.body(body).mocapid[0])
-            self._mocap_pos[index, mocap] = pose[:3]
-            self._mocap_quat[index, mocap] = pose[[6, 3, 4, 5]]
-        self._advance(settle, [index])
+        with self.lock:
+            self.resets += 1
+            self._batch.reset(ids=[index], stage=mujoco.mjtStage.mjSTAGE_NONE)
+            for field, values in start.model.items():
+                self._batch.expand(field)[index] = values
+            self.qpos[index] = start.qpos
+            self.qvel[index] = 0.0
+            self.ctrl[index] = start.ctrl
+            for body, pose in start.mocap.items():
+                mocap = int(self.model.body(body).mocapid[0])
+                self._mocap_pos[index, mocap] = pose[:3]
+                self._mocap_quat[index, mocap] = pose[[6, 3, 4, 5]]
+            self._advance(settle, [index])
 
     def step(self, substeps: int, ids: Sequence[int] | None = None) -> None:
         """Advance every simulation, or those of `ids`, by `substeps` physics steps.
@@ -135,7 +146,21 @@ class MujocoBackend:
         Raises:
             HardwareError: if a simulation diverged.
         """
-        self._advance(substeps, ids)
+        with self.lock:
+            self._advance(substeps, ids)
+
+    def step_on(self, substeps: int) -> None:
+        """Advance every simulation as a part of the step before, which comes to be longer by it.
+
+        Steps in parts give bit by bit what one step gives.
+
+        Raises:
+            HardwareError: if a simulation diverged.
+        """
+        with self.lock:
+            before = self._record
+            self._advance(substeps, None)
+            self._record = np.concatenate([before, self._record], axis=1)
 
     def state(self) -> StateView:
         """The state at the end of the last step (sensors lag by one physics step)."""
@@ -151,10 +176,16 @@ class MujocoBackend:
         return self._record[..., self._slices["ft_force"]].copy()
 
     def data(self, index: int) -> mujoco.MjData:
-        """A copy of one simulation's full data, for rendering."""
-        data = self._batch.get_data(index)
-        mujoco.mj_forward(self._batch.get_model(index), data)
-        return data
+        """A copy of one simulation's full data, for rendering; from any thread."""
+        return Likeness(self, index).data()
+
+    def write_model(self, index: int, model: mujoco.MjModel) -> None:
+        """Make `model`, a copy of this one's, that of one simulation."""
+        self._batch.get_model(index, model)
+
+    def row(self, index: int) -> Array:
+        """A copy of one simulation's state, float64[k], in MuJoCo's order for integration."""
+        return self._batch.state[index].copy()
 
     def foresee(self, index: int, ctrl: Array, substeps: int) -> StateView:
         """What one simulation would come to under other controls; nothing changes.
@@ -224,3 +255,34 @@ class MujocoBackend:
         if "gripper_opening" not in self._slices:
             return np.zeros(len(now))
         return now[:, self._slices["gripper_opening"]][:, 0]
+
+
+class Likeness:
+    """A copy of one simulation, brought up to date again and again by whoever draws it.
+
+    Used by one thread, which need not be the one that steps. It keeps that one waiting for some
+    microseconds at most: until a row of numbers is copied.
+
+    Args:
+        backend: whose simulation it is.
+        index: which.
+    """
+
+    def __init__(self, backend: MujocoBackend, index: int) -> None:
+        self._backend = backend
+        self._index = index
+        self._model = copy.copy(backend.model)
+        self._data = mujoco.MjData(self._model)
+        self._resets = -1
+
+    def data(self) -> mujoco.MjData:
+        """The simulation as it is now, all of it computed; the same object at each call."""
+        backend = self._backend
+        with backend.lock:
+            row = backend.row(self._index)
+            if self._resets != backend.resets:
+                self._resets = backend.resets
+                backend.write_model(self._index, self._model)
+        mujoco.mj_setState(self._model, self._data, row, mujoco.mjtState.mjSTATE_INTEGRATION)
+        mujoco.mj_forward(self._model, self._data)
+        return self._data

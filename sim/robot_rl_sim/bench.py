@@ -12,6 +12,7 @@ from robot_rl.core.types import Image, Outcome
 from robot_rl_sim.backend import MujocoBackend
 from robot_rl_sim.camera import Camera
 from robot_rl_sim.clock import RealTimeSimClock, SimClock
+from robot_rl_sim.painter import Painter
 from robot_rl_sim.robot import SimArm, SimCamera, SimPerception
 from robot_rl_sim.tasks.task import HeldGoal, SimTask
 
@@ -20,7 +21,8 @@ class SimBenchConfig(Config):
     """A bench in MuJoCo.
 
     Args:
-        real_time: run at the pace of the machine's clock instead of as fast as possible.
+        real_time: run at the pace of the machine's clock instead of as fast as possible, with
+            pictures that are cheap enough to be drawn twenty times a second meanwhile.
     """
 
     real_time: bool = False
@@ -80,24 +82,29 @@ class SimBench:
         spec = RobotSpec(name=task.drive.name, observation=observation, action=task.spec.action)
         arm = SimArm(self.backend, task.drive, spec, self.clock)
         perception = SimPerception(self.backend, task, self.clock)
-        self._film: Camera | None = None
+        self._painter = Painter(self.backend, "fast" if real_time else "fine")
         self._eye: Camera | None = None
         self.robot: Robot = arm
         self.sensors: tuple[Sensor, ...] = (perception, *self._cameras(observation))
         self.scene = SimScene(self.backend, task, arm, perception, clock)
+        if real_time:
+            # Somebody looks at it before the first episode, and checks what it tells.
+            self.scene.reset(0)
 
     def render(self, width: int, height: int) -> Image:
-        """Return a picture from the `front` camera, uint8[height, width, 3]."""
-        if self._film is None:
-            self._film = Camera(self.backend.model, width, height, quality="fine")
-        return self._film.render(self.backend.data(0), "front")
+        """Return a picture from the `front` camera, uint8[height, width, 3]; from any thread.
+
+        Raises:
+            DependencyError: there is no OpenGL; the message names the packages to install.
+            HardwareError: the bench is closed.
+        """
+        return self._painter.draw("front", width, height)
 
     def close(self) -> None:
         """Free the renderers."""
-        for camera in (self._film, self._eye):
-            if camera is not None:
-                camera.close()
-        self._film = None
+        self._painter.close()
+        if self._eye is not None:
+            self._eye.close()
 
     def _cameras(self, observation: ObservationSpec) -> list[Sensor]:
         if not observation.images:

@@ -4,9 +4,10 @@ Software OpenGL spends its time on shadows, multisampling and the facets of roun
 `quality="fast"` leaves all three out: under a millisecond for 84 x 84 pixels of primitives where
 the defaults cost twenty. "fine" looks slightly different, so a policy sees one of the two only.
 
-OpenGL comes from the back end in `MUJOCO_GL` (`egl`, `osmesa`, `glfw`). Without it, or without
-the display that `glfw` needs, this module takes `egl`. It reads the variable when a camera is
-made, so that it matters not when mujoco was imported.
+OpenGL comes from the back end in `MUJOCO_GL` (`egl`, `osmesa`, `glfw`). Without it this module
+takes `glfw`, or `egl` where there is no display for that, and so it does in any thread but the
+main one, which alone may make windows. It reads the variable when a camera is made, so that it
+matters not when mujoco was imported.
 """
 
 # mujoco ships its core without type stubs.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -136,9 +138,9 @@ def _free(gl: Any, context: mujoco.MjrContext) -> None:
 def _open_gl(width: int, height: int) -> Any:
     """A current OpenGL context of the chosen back end."""
     backend = os.environ.get("MUJOCO_GL", "").lower().strip()
-    has_display = bool(os.environ.get("DISPLAY"))
-    if backend not in _BACKENDS or (backend == "glfw" and not has_display):
-        backend = "glfw" if has_display else "egl"
+    has_window = bool(os.environ.get("DISPLAY")) and _in_main_thread()
+    if backend not in _BACKENDS or (backend == "glfw" and not has_window):
+        backend = "glfw" if has_window else "egl"
     # Mesa's software renderer draws such small pictures faster without worker threads.
     os.environ.setdefault("LP_NUM_THREADS", "0")
     try:
@@ -147,6 +149,10 @@ def _open_gl(width: int, height: int) -> Any:
     except (ImportError, AttributeError, OSError, RuntimeError) as error:
         raise _no_opengl(backend, error) from error
     return context
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _render_context(model: mujoco.MjModel) -> mujoco.MjrContext:

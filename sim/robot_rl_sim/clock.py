@@ -10,6 +10,8 @@ import time
 from robot_rl.core.clock import NS_PER_S
 from robot_rl_sim.backend import MujocoBackend
 
+_PART_NS = NS_PER_S // 100
+
 
 class SimClock:
     """The backend's time; `sleep_until_ns` steps physics up to the deadline."""
@@ -35,9 +37,11 @@ class SimClock:
 
 
 class RealTimeSimClock:
-    """The machine's monotonic clock, with physics kept in step: for measuring lateness.
+    """The machine's monotonic clock, with physics kept in step: for people, and lateness.
 
-    Here the world does not wait for a slow policy, just as a robot does not.
+    Here the world does not wait for a slow policy, just as a robot does not. Physics goes along
+    with time, 10 ms at once, so that whoever looks meanwhile sees motion and not jumps; what is
+    computed is bit by bit what one step per sleep would give.
     """
 
     def __init__(self, backend: MujocoBackend) -> None:
@@ -54,10 +58,21 @@ class RealTimeSimClock:
         self._physics_ns = time.monotonic_ns()
 
     def sleep_until_ns(self, deadline_ns: int) -> None:
-        """Step physics up to the deadline [ns], then wait for it."""
-        substeps = (deadline_ns - self._physics_ns) // self._step_ns
-        if substeps > 0:
-            self._backend.step(substeps)
+        """Step physics up to the deadline [ns] while time passes, and wait for it."""
+        left = (deadline_ns - self._physics_ns) // self._step_ns
+        step = self._backend.step
+        while left > 0:
+            _wait_until_ns(self._physics_ns)
+            # Ahead of time by a part, so that the last one is done well before the deadline.
+            due = time.monotonic_ns() + _PART_NS - self._physics_ns
+            substeps = min(left, max(1, due // self._step_ns))
+            step(substeps)
             self._physics_ns += substeps * self._step_ns
-        while (left_ns := deadline_ns - time.monotonic_ns()) > 0:
-            time.sleep(left_ns / NS_PER_S)
+            left -= substeps
+            step = self._backend.step_on
+        _wait_until_ns(deadline_ns)
+
+
+def _wait_until_ns(deadline_ns: int) -> None:
+    while (left_ns := deadline_ns - time.monotonic_ns()) > 0:
+        time.sleep(left_ns / NS_PER_S)

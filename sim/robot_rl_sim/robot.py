@@ -79,18 +79,21 @@ class SimArm:
                 f"command has shape {list(told.shape)}, expected [{self.spec.action.size}]"
             )
         ctrl, values = self._backend.ctrl, told[None].astype(np.float64)
-        target = ctrl[:, : self._arm].copy()
-        self._drive.obey(ctrl, self._backend.state(), values)
-        rests = not values[:, : self._arm].any()
-        if rests and self._rests:
-            # Taking the measured pose anew in every period would let the arm creep.
-            ctrl[:, : self._arm] = target
-        self._rests = rests
+        with self._backend.lock:
+            target = ctrl[:, : self._arm].copy()
+            self._drive.obey(ctrl, self._backend.state(), values)
+            rests = not values[:, : self._arm].any()
+            if rests and self._rests:
+                # Taking the measured pose anew in every period would let the arm creep.
+                ctrl[:, : self._arm] = target
+            self._rests = rests
 
     def stop(self) -> None:
         """Hold where the arm is measured."""
-        self._drive.hold(self._backend.ctrl, self._backend.state())
-        self._rests = True
+        # Controls that another thread writes while physics is stepped would be lost.
+        with self._backend.lock:
+            self._drive.hold(self._backend.ctrl, self._backend.state())
+            self._rests = True
 
 
 class SimPerception:

@@ -8,7 +8,7 @@ import pytest
 
 from robot_rl.core.clock import NS_PER_S
 from robot_rl.core.errors import ContractError, HardwareError
-from robot_rl.core.spec import ENVIRONMENT
+from robot_rl.core.spec import ENVIRONMENT, TCP_POSE, WRENCH
 from robot_rl.core.types import GateReason, GateState, Outcome, SafeAction
 from robot_rl_sim.bench import SimBenchConfig
 from robot_rl_sim.tasks.peg_insert import PegInsertConfig
@@ -143,6 +143,16 @@ def test_in_real_time_physics_keeps_pace_with_the_machine_and_forgets_what_a_res
     elapsed_s = (time.monotonic_ns() - before_ns) / NS_PER_S
     assert elapsed_s >= 0.5
     assert bench.backend.data(0).time - start_s == pytest.approx(0.5, abs=0.02)
+
+
+def test_in_real_time_a_bench_can_be_looked_at_before_its_first_episode():
+    bench = SimBenchConfig(real_time=True).build(PegInsertConfig())
+    vectors = dict(bench.robot.read().vectors)
+    for sensor in bench.sensors:
+        vectors |= sensor.latest().vectors
+    bench.task.observation.check(vectors, {})
+    assert np.linalg.norm(vectors[WRENCH][:3]) < 1.0
+    assert vectors[TCP_POSE][2] > 0.05
 
 
 def test_an_arm_that_is_told_to_hold_does_not_creep(make_stage):
