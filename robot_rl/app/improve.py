@@ -16,13 +16,21 @@ from robot_rl.app.run_context import RunContext
 from robot_rl.policies.ready_base import RunBase
 from robot_rl.runtime.checkpoint import flatten, latest_checkpoint, save_checkpoint
 from robot_rl.runtime.evaluator import Deployed, NeverWorse, evaluate
-from robot_rl.runtime.improve import PHASE, Improvement, Progress, Trainable
+from robot_rl.runtime.improve import PHASE, Between, Improvement, Progress, Trainable
+from robot_rl.runtime.rollout import OnStep
 
 _DEPLOYED = "deployed."
 
 
-def improve(run: RunContext) -> None:
+def improve(
+    run: RunContext, between: Between | None = None, watch: OnStep = lambda _: None
+) -> None:
     """Run the online phase, from its last checkpoint if there is one.
+
+    Args:
+        run: the run.
+        between: what happens between two episodes, see `Improvement`.
+        watch: called with every step.
 
     Raises:
         Stopped: if asked to stop; a checkpoint was written.
@@ -35,7 +43,9 @@ def improve(run: RunContext) -> None:
         policy = new_policy(config, base)
         judge, progress = _restore(run, base, policy)
         supervisor = (
-            run.station.operator("supervisor", config.supervisor) if config.supervisor else None
+            run.station.operator("supervisor", config.supervisor)
+            if config.supervisor
+            else run.station.watcher
         )
         # The store first: opening it recovers what a killed recording left for the learner.
         with run.store("online") as store, open_link(run, base) as link:
@@ -59,6 +69,8 @@ def improve(run: RunContext) -> None:
                 save=save,
                 sinks=run.sinks,
                 progress=progress,
+                between=between,
+                watch=watch,
             )
             if config.cell.realtime:
                 # Only now: the learner's process would have inherited priority and cores.

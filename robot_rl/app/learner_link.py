@@ -13,6 +13,7 @@ from robot_rl.app.run_context import RunContext
 from robot_rl.app.run_folder import RunFolder
 from robot_rl.app.station import Station, blocking_player
 from robot_rl.core.spec import TaskSpec
+from robot_rl.data.judged import as_judged
 from robot_rl.data.store.episode_reader import EpisodeReader
 from robot_rl.policies.ready_base import RunBase
 from robot_rl.runtime.checkpoint import latest_checkpoint, unflatten
@@ -73,7 +74,8 @@ def build_worker(
     learner = config.learner.build(base, config.seed)
     reward = config.reward.build()
     worker = LearnerWorker(learner, task, config.schedule, good, config.seed, reward)
-    for episode in EpisodeReader(folder.online, station.recording):
+    online = EpisodeReader(folder.online, station.recording)
+    for episode in (as_judged(online, episode_id) for episode_id in online.ids()):
         check_base(episode.metadata.base_fingerprint, base, folder.online)
         worker.add_episode(episode)
     saved = latest_checkpoint(folder.checkpoints)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from robot_rl.core.protocol import OnlinePolicy
 from robot_rl.core.spec import WRENCH
 from robot_rl.core.types import GateReason, Source, Transition
 from robot_rl.data.store.episode_store import EpisodeStore
+from robot_rl.data.store.journal import Journal
 from robot_rl.learning.contract import SKIPPED
 from robot_rl.runtime.evaluator import NeverWorse
 from robot_rl.runtime.events import (
@@ -30,9 +32,14 @@ from robot_rl.runtime.events import (
 )
 from robot_rl.runtime.link import LearnerLink, Published
 from robot_rl.runtime.record import record_episode
-from robot_rl.runtime.rollout import Rollout, force_curve, succeeded
+from robot_rl.runtime.rollout import OnStep, Rollout, force_curve, succeeded
 
 PHASE = "improve"
+Between = Callable[[EpisodeStore, LearnerLink], bool]
+"""Called before each recorded episode and after the last; it may delete, trim and judge episodes
+of the store, and amend the learner's memory of them. False ends the phase."""
+
+_NUMBERED = re.compile(r"online-(0|[1-9][0-9]*)")
 _LOG = logging.getLogger(__name__)
 
 
@@ -66,7 +73,11 @@ class Trainable(OnlinePolicy, Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """Where the online phase stands; saved with every checkpoint."""
+    """Where the online phase stands; saved with every checkpoint.
+
+    What was recorded counts, whether it was deleted or trimmed since or not: the robot has done
+    it, and the learner has paid for it in updates.
+    """
 
     episodes: int = 0
     env_steps: int = 0
@@ -83,11 +94,13 @@ class Improvement:
         policy: the online policy that acts; its weights are swapped between episodes.
         link: the learner; it gets every step as it happens.
         store: every episode is recorded here before the next one starts; it holds those of
-            `progress` and, after a crash, some more.
+            `progress` and, after a crash, some more; some may be deleted or purged since.
         judge: compares candidates with the base.
         save: called with progress and the learner's state to write a checkpoint; never with the
             state of a learner whose last step was not finite, so that a resumed run starts well.
         sinks: who hears events.
+        between: what happens between two episodes; nothing without it.
+        watch: called with every step, once the learner has it.
     """
 
     def __init__(
@@ -104,6 +117,8 @@ class Improvement:
         save: Callable[[Progress, Mapping[str, Any]], None],
         sinks: Sequence[Sink],
         progress: Progress,
+        between: Between | None = None,
+        watch: OnStep = lambda _: None,
     ) -> None:
         self._config = config
         self._rollout = rollout
@@ -116,12 +131,14 @@ class Improvement:
         self._save = save
         self._sinks = sinks
         self.progress = progress
+        self._between = between
+        self._watch = watch
         self._saved_episodes = progress.episodes
         self._clock = time.monotonic()
         self._updates = 0
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Train until the steps are spent, the policy is good enough, or `stop` says so.
+        """Train until the steps are spent, the policy is good enough, or `stop` or `between` ends.
 
         Raises:
             LearnerLostError: if the learner is lost; the episode that ran then is in the store.
@@ -131,17 +148,10 @@ class Improvement:
         news = self._link.sync()
         self._updates = news.updates
         self._adopt(news)
-        while not (self._finished() or stop()):
+        # Before it is asked whether this is the end: the last episode is for the person to judge.
+        while self._goes_on() and not (self._finished() or stop()):
             start_s = time.monotonic()
-            seed = self._first_seed + self.progress.episodes
-            episode = record_episode(
-                self._rollout,
-                self._store,
-                f"online-{seed}",
-                seed,
-                self._metadata(seed),
-                on_step=self._hand_over,
-            )
+            episode = self._record()
             self._count(episode)
             self._tell(episode, time.monotonic() - start_s)
             news = self._link.sync()
@@ -157,11 +167,32 @@ class Improvement:
         self._tell_metrics(news)
         self._checkpoint()
 
+    def _goes_on(self) -> bool:
+        if self._between is None:
+            return True
+        if not self._between(self._store, self._link):
+            return False
+        # A person may have taken their time, and the learner has gone on meanwhile.
+        self._adopt(self._link.sync())
+        return True
+
+    def _record(self) -> Episode:
+        seed = self._first_seed + self.progress.episodes
+        return record_episode(
+            self._rollout,
+            self._store,
+            f"online-{seed}",
+            seed,
+            self._metadata(seed),
+            on_step=self._hand_over,
+        )
+
     def _hand_over(self, transition: Transition) -> None:
         self._link.add(transition)
         if self._link.time_is_up:
             # In every step: what a person gives back in between goes back to nobody.
             self._rollout.hold()
+        self._watch(transition)
 
     def _finished(self) -> bool:
         rule = self._config.good_enough
@@ -171,9 +202,19 @@ class Improvement:
         return self.progress.env_steps >= self._config.env_steps
 
     def _count_unsaved(self) -> None:
-        """Count the episodes that were stored after the last checkpoint, before a crash."""
-        for episode_id in self._store.ids()[self.progress.episodes :]:
-            self._count(self._store.read(episode_id))
+        """Count what was recorded after the last checkpoint, before a crash.
+
+        The number of an episode is in its id. Those that were deleted since count; of those that
+        were purged nothing is known but that their ids are taken. Trimmed ones are no recordings.
+        """
+        manifest = Journal(self._store.path).manifest
+        next_seed = self._first_seed + self.progress.episodes
+        seeds = [_seed_of(name) for name in (*manifest.entries, *manifest.purged)]
+        for entry in manifest.entries.values():
+            if _seed_of(entry.id) >= next_seed:
+                self.progress.env_steps += entry.steps
+                self.progress.human_steps += entry.human_steps
+        self.progress.episodes = max([next_seed, *(s + 1 for s in seeds)]) - self._first_seed
 
     def _checkpoint(self) -> None:
         if self.progress.episodes <= self._saved_episodes:
@@ -228,6 +269,12 @@ class Improvement:
             values=dict(news.metrics),
         )
         send(event, self._sinks)
+
+
+def _seed_of(episode_id: str) -> int:
+    """The seed in the id of a recorded episode; -1 if it is none, but made of one or imported."""
+    match = _NUMBERED.fullmatch(episode_id)
+    return int(match[1]) if match else -1
 
 
 def tell_episode(

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from robot_rl.core.episode import Episode
 from robot_rl.core.types import Transition
 from robot_rl.runtime.worker import LearnerWorker
 
@@ -34,6 +35,17 @@ class LearnerLink(Protocol):
 
     def add(self, transition: Transition) -> None:
         """Hand over one step; called within the control period."""
+        ...
+
+    def amend(self, episode_id: str, episode: Episode | None) -> None:
+        """Between episodes: let the learner forget one, and learn from it as it is now.
+
+        A learner that is lost is told nothing: the next one is filled from the store.
+
+        Args:
+            episode_id: every step of this episode is forgotten.
+            episode: what takes its place, if anything; its id may be another one.
+        """
         ...
 
     @property
@@ -73,6 +85,11 @@ class InlineLink:
     def add(self, transition: Transition) -> None:
         """Hand over one step and make the updates that it calls for."""
         self._worker.add(transition)
+        self._pay()
+
+    def amend(self, episode_id: str, episode: Episode | None) -> None:
+        """Forget an episode and take in what takes its place."""
+        self._worker.amend(episode_id, [] if episode is None else list(episode.transitions()))
         self._pay()
 
     def sync(self) -> Published:

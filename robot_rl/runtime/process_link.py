@@ -14,12 +14,14 @@ from queue import SimpleQueue
 from typing import Any, Literal
 
 from robot_rl.control.watchdog import watched
+from robot_rl.core.episode import Episode
 from robot_rl.core.errors import ContractError, LearnerLostError, LearningError
 from robot_rl.core.types import Observation, Transition
 from robot_rl.runtime import process_worker
 from robot_rl.runtime.child_process import ChildProcess
 from robot_rl.runtime.link import Published
 from robot_rl.runtime.wire import (
+    Amend,
     Ask,
     Failed,
     Reply,
@@ -39,6 +41,8 @@ MAX_WAITING_BYTES = 1 << 28
 _LOG = logging.getLogger(__name__)
 _LEARNER = watched("learner", "actor")
 _HANG_UP_S = 1.0
+_ROOM_S = 0.01
+"""Between two looks at whether what waits has been sent."""
 
 
 class ProcessLink:
@@ -115,11 +119,31 @@ class ProcessLink:
             self._check()
         if self._lost:
             return
-        self._steps += 1
-        body = encode_transition(transition, self._previous)
-        self._previous = transition.next_observation
-        self._put(encode_message(Step(number=self._steps, body=body)))
+        self._send(transition)
         self._check_waiting()
+
+    def amend(self, episode_id: str, episode: Episode | None) -> None:
+        """Let the learner forget an episode and take in what takes its place.
+
+        For nobody once lost. It waits while much is on its way, so that a long episode does not
+        count as falling behind.
+
+        Raises:
+            ContractError: if an array is of a dtype that does not travel.
+            LearnerLostError: if the line is closed.
+        """
+        if self._closed:
+            self._check()
+        if self._lost:
+            return
+        steps = 0 if episode is None else len(episode)
+        self._steps += 1
+        self._put(encode_message(Amend(number=self._steps, episode_id=episode_id, steps=steps)))
+        for transition in episode.transitions() if episode is not None else ():
+            self._wait_for_room()
+            if self._lost:
+                return
+            self._send(transition)
 
     @property
     def time_is_up(self) -> bool:
@@ -170,6 +194,23 @@ class ProcessLink:
         except BaseException:
             self.close()
             raise
+
+    def _send(self, transition: Transition) -> None:
+        self._steps += 1
+        body = encode_transition(transition, self._previous)
+        self._previous = transition.next_observation
+        self._put(encode_message(Step(number=self._steps, body=body)))
+
+    def _wait_for_room(self) -> None:
+        """Wait until half of what may wait here does, or the learner is lost."""
+        with self._heard:
+            while not self._lost and self._waiting_share > 0.5:
+                self._heard.wait(_ROOM_S)
+
+    @property
+    def _waiting_share(self) -> float:
+        size = self._queued_bytes - self._written_bytes
+        return max(self._queue.qsize() / MAX_WAITING_STEPS, size / MAX_WAITING_BYTES)
 
     def _put(self, data: bytes) -> None:
         self._queued_bytes += len(data)

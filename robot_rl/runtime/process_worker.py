@@ -19,9 +19,10 @@ from typing import Any, cast
 import torch
 
 from robot_rl.core.errors import ConfigError, ContractError, LearningError, did_you_mean
-from robot_rl.core.types import Observation
+from robot_rl.core.types import Observation, Transition
 from robot_rl.runtime.link import published
 from robot_rl.runtime.wire import (
+    Amend,
     Ask,
     Failed,
     Reply,
@@ -106,6 +107,8 @@ class LearnerServer:
         self._max_lag = max_lag_updates
         self._applied = 0
         self._previous: Observation | None = None
+        self._amendment: Amend | None = None
+        self._amended: list[Transition] = []
         self._metrics: Mapping[str, float] = {}
         self._said_s = 0.0
         self._said_updates = 0
@@ -130,7 +133,8 @@ class LearnerServer:
     def _serve(self) -> None:
         self._say(answers=0)
         while not self._hang_up.poll(0):
-            due = self._worker.cycle_is_due
+            # An amendment is taken in as a whole, as `InlineLink` does.
+            due = self._worker.cycle_is_due and self._amendment is None
             if self._reads_on and self._inbox.poll(0 if due else HEARTBEAT_S):
                 self._take(self._inbox.recv_bytes(MAX_BYTES))
             elif due:
@@ -142,13 +146,14 @@ class LearnerServer:
         # Less than a cycle cannot be paid, so it is not waited for.
         return (
             self._max_lag is None
+            or self._amendment is not None
             or not self._worker.cycle_is_due
             or self._worker.updates_owed <= self._max_lag
         )
 
     def _take(self, data: bytes) -> None:
         message = decode_message(data)
-        if isinstance(message, Step):
+        if isinstance(message, Step | Amend):
             self._apply(message)
         elif not isinstance(message, Ask):
             kind = type(message).__name__
@@ -158,17 +163,32 @@ class LearnerServer:
         else:
             self._say(answers=message.number)
 
-    def _apply(self, step: Step) -> None:
-        if step.number <= self._applied:
+    def _apply(self, message: Step | Amend) -> None:
+        if message.number <= self._applied:
             return
-        if step.number != self._applied + 1:
+        if message.number != self._applied + 1:
             raise ContractError(
-                f"learner: got step {step.number} after {self._applied}; those between are lost"
+                f"learner: got step {message.number} after {self._applied}; those between are lost"
             )
-        transition = decode_transition(step.body, self._previous)
-        self._previous = transition.next_observation
-        self._worker.add(transition)
-        self._applied = step.number
+        if isinstance(message, Amend):
+            if self._amendment is not None:
+                raise ContractError("learner: an amendment begins before the last one is whole")
+            self._amendment, self._amended = message, []
+        else:
+            transition = decode_transition(message.body, self._previous)
+            self._previous = transition.next_observation
+            if self._amendment is None:
+                self._worker.add(transition)
+            else:
+                self._amended.append(transition)
+        self._applied = message.number
+        self._amend_if_whole()
+
+    def _amend_if_whole(self) -> None:
+        amendment = self._amendment
+        if amendment is not None and len(self._amended) >= amendment.steps:
+            self._worker.amend(amendment.episode_id, self._amended)
+            self._amendment, self._amended = None, []
 
     def _say_if_due(self) -> None:
         silent_s = time.monotonic() - self._said_s

@@ -27,7 +27,7 @@ from robot_rl.runtime.wire_array import (
     encode_tensors,
 )
 
-SCHEMA = b"rrl\x02"
+SCHEMA = b"rrl\x03"
 """What every message begins with; the last byte grows when a message changes its layout."""
 
 
@@ -73,10 +73,21 @@ class _State(Record, frozen=True):
 
 
 class Step(Record, frozen=True, tag="step"):
-    """To the learner: a step. `number` counts from 1 without a gap; `body` is a transition."""
+    """To the learner: a step. `body` is a transition.
+
+    `number` counts steps and amendments from 1, without a gap.
+    """
 
     number: Number
     body: bytes
+
+
+class Amend(Record, frozen=True, tag="amend"):
+    """To the learner: forget this episode; the next `steps` steps take its place."""
+
+    number: Number
+    episode_id: str
+    steps: Number
 
 
 class Ask(Record, frozen=True, tag="ask"):
@@ -102,7 +113,7 @@ class Failed(Record, frozen=True, tag="failed"):
     reason: str
 
 
-Message = Step | Ask | Reply | Failed
+Message = Step | Amend | Ask | Reply | Failed
 
 _ENCODER = msgspec.msgpack.Encoder()
 _MESSAGES: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)

@@ -5,7 +5,7 @@ Where it runs (in the actor's process or its own) is the link's business, not th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -119,6 +119,28 @@ class LearnerWorker:
         for step in self._reward.finish():
             self._keep(step)
 
+    def amend(self, episode_id: str, steps: Sequence[Transition]) -> None:
+        """Learn from an episode as it is now, and no more as it was.
+
+        Every step of it is forgotten, and `steps` are taken in as the newest. They are no new
+        experience: no more updates are owed, and none less. For between two episodes: if the one
+        before broke off, what the reward view still held of it is final now.
+
+        Args:
+            episode_id: the episode as it was.
+            steps: all of what takes its place, which may have another id; empty for nothing.
+        """
+        for step in self._reward.finish():
+            self._keep(step)
+        for named in {episode_id, *(step.episode_id for step in steps)}:
+            for buffer in self._buffers:
+                buffer.forget(named)
+        for step in steps:
+            for final in self._reward.push(step):
+                self._keep(final)
+        for step in self._reward.finish():
+            self._keep(step)
+
     def _keep(self, step: Transition) -> None:
         self._online.add(step)
         if step.source == Source.HUMAN and self.learner.needs.demonstrations:
@@ -167,6 +189,7 @@ class LearnerWorker:
         return {
             "learner": self.learner.state_dict(),
             "sampler": self._sampler.state_dict(),
+            "env_steps": self.env_steps,
             "updates": self.updates,
             "version": self.version,
             SKIPPED: self._skipped_in_a_row,
@@ -180,6 +203,8 @@ class LearnerWorker:
         for buffer, refreshed in zip(self._buffers, state["refreshed"], strict=True):
             if self._refresh_count:
                 buffer.restore(refreshed)
+        # Deleted and trimmed episodes are not refilled, but their steps were paid for in updates.
+        self.env_steps = max(self.env_steps, int(state.get("env_steps", 0)))
         self.updates = int(state["updates"])
         self.version = int(state["version"])
         self._skipped_in_a_row = int(state[SKIPPED])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -69,7 +70,7 @@ class Site:
         self.base_success = np.isin(JUDGING, base_wins)
         self.saved: list[int] = []
 
-    def run(self, stop=lambda: False, progress=None) -> Progress:
+    def run(self, stop=lambda: False, progress=None, between=None) -> Progress:
         agent = self.kit.agent(online=self.policy)
         with self.open_store() as self.store:
             improvement = Improvement(
@@ -90,6 +91,7 @@ class Site:
                 save=self.save,
                 sinks=[self.events.append],
                 progress=progress or Progress(),
+                between=between,
             )
             improvement.run(stop)
         return improvement.progress
@@ -275,6 +277,96 @@ def test_episodes_that_were_stored_after_the_last_checkpoint_count_on_resume(sit
     assert (progress.episodes, progress.env_steps) == (7, 25)
     assert here.bench.seeds == list(range(50, 57))
     assert [e.metadata.seed for e in here.episodes()] == list(range(50, 57))
+
+
+def test_between_is_asked_before_every_recorded_episode(site):
+    here = site(env_steps=12)
+    asked: list[tuple[int, int]] = []
+
+    def between(store, link) -> bool:
+        assert link is here.link
+        asked.append((len(store), here.link.steps))
+        return True
+
+    here.run(between=between)
+    assert asked == [(0, 0), (1, 4), (2, 8)]
+
+
+def test_between_ends_the_phase_as_a_stop_does(site):
+    here = site(env_steps=40)
+    progress = here.run(between=lambda store, link: len(store) < 2)
+    assert (progress.episodes, progress.env_steps) == (2, 8)
+    assert here.saved == [2]
+    assert not here.of(Evaluated)
+
+
+def test_what_was_learned_during_a_review_acts_in_the_next_episode(site):
+    here = site(env_steps=8)
+    here.run(between=lambda store, link: True)
+    # A sync at the start, one before and one after each episode: what acts is the one before it.
+    assert [int(e.policy_version[0]) for e in here.episodes()] == [2, 4]
+
+
+def test_a_deleted_episode_counts_and_its_seed_is_not_used_again(site):
+    here = site(env_steps=16)
+
+    def between(store, link) -> bool:
+        for episode_id in store.ids()[-1:]:
+            store.delete(episode_id)
+        return True
+
+    progress = here.run(between=between)
+    assert (progress.episodes, progress.env_steps) == (4, 16)
+    assert here.bench.seeds == [50, 51, 52, 53]
+    assert [e.episode_id for e in here.episodes()] == ["online-53"]
+
+
+@pytest.mark.parametrize("purged", [False, True], ids=["deleted", "purged"])
+def test_after_a_crash_nothing_is_counted_twice_and_no_id_is_used_again(site, purged):
+    here = site(env_steps=40, checkpoint_every_episodes=2)
+
+    def between(store, link) -> bool:
+        saved = len(store) + len(store.deleted())
+        if saved == 5:
+            # Deleted before and after the checkpoint of four; one of them in favour of its part.
+            part = dataclasses.replace(store.read("online-54"), episode_id="online-54-trim1")
+            store.append(part)
+            for episode_id in ("online-50", "online-54"):
+                store.delete(episode_id)
+            raise RuntimeError("a crash")
+        return True
+
+    with pytest.raises(RuntimeError, match="a crash"):
+        here.run(between=between)
+    assert here.saved == [2, 4]
+    if purged:
+        with here.open_store() as store:
+            store.purge()
+
+    progress = here.run(
+        after(2), Progress(episodes=4, env_steps=16), between=lambda store, link: True
+    )
+
+    # Of a purged episode nothing is known but that its id is taken.
+    assert (progress.episodes, progress.env_steps) == (7, 24 if purged else 28)
+    assert here.bench.seeds == list(range(50, 57))
+    ids = [e.episode_id for e in here.episodes()]
+    assert ids == [*(f"online-{n}" for n in (51, 52, 53)), "online-54-trim1", *ids[4:]]
+    assert ids[4:] == ["online-55", "online-56"]
+
+
+def test_human_steps_of_a_deleted_episode_count_after_a_crash(kit, site):
+    here = site(env_steps=40, person=kit.Person((1, 2)))
+    here.bench.breaks_at = 10
+    with pytest.raises(Exception, match="the line is silent"):
+        here.run()
+    with here.open_store() as store:
+        assert store.ids() == ["online-50", "online-51", "online-52"]
+        store.delete("online-51")
+    here.bench.breaks_at = None
+    progress = here.run(lambda: True)
+    # Of the third episode there is the log of one step.
+    assert (progress.episodes, progress.env_steps, progress.human_steps) == (3, 9, 4)
 
 
 def test_human_steps_are_counted(kit, site):

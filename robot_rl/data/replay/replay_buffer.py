@@ -94,8 +94,13 @@ class ReplayBuffer:
         self._last_observation: Observation | None = None
 
     def __len__(self) -> int:
-        first, end = self.span
-        return end - first
+        """Steps that can be drawn."""
+        return self._steps.count
+
+    @property
+    def has_been_filled(self) -> bool:
+        """Whether there is something to draw, or will be as soon as what is being added is."""
+        return self._steps.has_been_filled
 
     @property
     def span(self) -> tuple[int, int]:
@@ -103,8 +108,12 @@ class ReplayBuffer:
         return self._steps.span
 
     def alive(self, steps: Ids) -> NDArray[np.bool_]:
-        """Which of steps int64[b] have not been retired; what was read of them before is whole."""
+        """Which of steps int64[b] are neither retired nor forgotten: what was read is whole."""
         return self._steps.alive(steps)
+
+    def drawable(self) -> Ids | None:
+        """Numbers int64[k] of the steps that are not forgotten; None if that is all of them."""
+        return self._steps.drawable()
 
     @property
     def nbytes(self) -> int:
@@ -156,6 +165,7 @@ class ReplayBuffer:
         rows["frame"] = first_frame + np.arange(steps)
         rows["next_frame"] = rows["frame"] + 1
         rows["episode"] = np.full(steps, len(self._episode_ids) - 1)
+        rows["forgotten"] = np.zeros(steps, np.bool_)
         rows["continues"] = np.arange(steps) > 0
         rows |= plan_columns(
             rows["latent"],
@@ -179,6 +189,20 @@ class ReplayBuffer:
             self._frames.put(frames, features)
             self._steps.put_all(rows, part)
         self._last_observation = None
+
+    def forget(self, episode_id: str) -> None:
+        """Let no step of an episode be drawn again; one that is not there is no error.
+
+        For the thread that adds. Its steps stay in their places, in `column` and `windows` too,
+        until newer ones need them. What is added of the episode from then on begins anew.
+        """
+        ids = self._episode_ids
+        numbers = [number for number, known in enumerate(ids) if known == episode_id]
+        if not numbers:
+            return
+        self._steps.forget(numbers)
+        if numbers[-1] == len(ids) - 1:
+            self._last_observation = None
 
     def refresh(self, count: int) -> None:
         """Draw the features of the `count` frames whose turn it is anew, shifted otherwise.
@@ -232,8 +256,11 @@ class ReplayBuffer:
             digest.update(self._frames.vectors(frames).tobytes())
         # The oldest step's own link leads to a step that is gone.
         digest.update(self.column("continues")[1:].tobytes())
+        first, end = self.span
+        if len(self) < end - first:
+            digest.update(self.column("forgotten").tobytes())
         # Counted from the oldest step; which steps have lost the beginning of their plan.
-        digest.update(np.maximum(self.column("plan") - self.span[0], -1).tobytes())
+        digest.update(np.maximum(self.column("plan") - first, -1).tobytes())
         numbers: list[int] = self.column("episode").tolist()
         state: dict[str, Any] = {
             "steps": len(self),

@@ -113,9 +113,8 @@ class Sampler:
         Raises:
             ContractError: if all buffers are empty.
         """
-        # Not their lengths: a buffer that once held a step is never empty, but one that is being
-        # added to may be between two steps.
-        filled = tuple(buffer.span[1] > 0 for buffer in self._buffers)
+        # Not their lengths: a buffer that is being added to may be between two steps.
+        filled = tuple(buffer.has_been_filled for buffer in self._buffers)
         if filled not in self._counts:
             self._counts[filled] = self._counts_where(filled)
         return self._counts[filled]
@@ -170,8 +169,8 @@ class Sampler:
     def _draw(self, buffer: ReplayBuffer, images: ImageGather, row: int, end: int) -> Window:
         """Draw the rows from `row` to `end` of a batch.
 
-        Steps that another thread retired while they were read are drawn anew, one by one: the rows
-        then are what is left of them, uniform over what is in the buffer at that time.
+        Steps that another thread retired or forgot while they were read are drawn anew, one by
+        one: the rows then are what is left of them, uniform over what is in the buffer then.
         """
         steps = self._starts(buffer, end - row)
         window = buffer.read(steps, self._rule, images, slice(row, end))
@@ -191,12 +190,15 @@ class Sampler:
         return steps
 
     def _steps(self, buffer: ReplayBuffer, count: int) -> NDArray[np.int64]:
-        first, end = buffer.span
-        while first == end:
+        while True:
+            (first, end), kept = buffer.span, buffer.drawable()
+            number = end - first if kept is None else len(kept)
+            if number:
+                break
             # A buffer of very few steps retires all of them to make room for one.
             time.sleep(0)
-            first, end = buffer.span
-        return first + self._rng.integers(0, end - first, count)
+        drawn = self._rng.integers(0, number, count)
+        return first + drawn if kept is None else kept[drawn]
 
 
 def _check(

@@ -35,10 +35,11 @@ PLACE_COLUMNS = {
     "continues": np.bool_,
     "plan": np.int64,
     "plan_goes_on": np.bool_,
+    "forgotten": np.bool_,
 }
 """dtype[capacity]; where the buffer put the step: a number per episode added, its two frames,
-whether it follows the step before it in the same episode without a gap, and what
-`plans.plan_columns` says of its plan."""
+whether it follows the step before it in the same episode without a gap, what
+`plans.plan_columns` says of its plan, and whether nobody is to learn from it any more."""
 
 
 def empty_columns(capacity: int, action_dim: int, latent_size: int) -> dict[str, NDArray[Any]]:

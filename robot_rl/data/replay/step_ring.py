@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ class StepRing:
     """The newest `capacity` steps; step s is in slot s % capacity.
 
     A step is retired before anything of it is overwritten, and counts as added after all of it is
-    written, so that another thread may read meanwhile.
+    written, so that another thread may read meanwhile. A forgotten step keeps its slot until that
+    is overwritten, and is not `alive`.
 
     Args:
         capacity: steps kept; the oldest is overwritten by the next.
@@ -30,6 +32,8 @@ class StepRing:
         self.columns = empty_columns(capacity, action_dim, latent_size)
         self._first = 0
         self._end = 0
+        self._forgotten = 0
+        self._emptied = False
 
     @property
     def span(self) -> tuple[int, int]:
@@ -38,13 +42,50 @@ class StepRing:
         return self._first, self._end
 
     @property
+    def count(self) -> int:
+        """Steps that are there and not forgotten."""
+        # While another thread retires forgotten steps they may be taken off twice for a moment.
+        return max(0, self._end - self._first - self._forgotten)
+
+    @property
+    def has_been_filled(self) -> bool:
+        """Whether there is a step, or was one before room was made for the next.
+
+        False again once all that are there were forgotten.
+        """
+        return self._end > 0 and not self._emptied
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all columns."""
         return sum(column.nbytes for column in self.columns.values())
 
     def alive(self, steps: Numbers) -> NDArray[np.bool_]:
-        """Which of steps int64[b] have not been retired."""
-        return steps >= self._first
+        """Which of steps int64[b] have been neither retired nor forgotten."""
+        if not self._forgotten:
+            return steps >= self._first
+        # In this order: of a step that was there after the look at its slot, that was its own.
+        kept = ~self.columns["forgotten"].take(steps % self.capacity)
+        return kept & (steps >= self._first)
+
+    def drawable(self) -> Numbers | None:
+        """Numbers int64[k] of the steps that are not forgotten; None if that is all of them."""
+        if not self._forgotten:
+            return None
+        steps = np.arange(*self.span)
+        return steps[~self.columns["forgotten"].take(steps % self.capacity)]
+
+    def forget(self, episodes: Sequence[int]) -> None:
+        """Let no step of these episodes, by number, be `alive`; their slots stay for now."""
+        slots = np.arange(self._first, self._end) % self.capacity
+        gone = slots[np.isin(self.columns["episode"].take(slots), episodes)]
+        self.columns["forgotten"][gone] = True
+        self._forgotten = self._forgotten_between(self._first, self._end)
+        self._emptied = self._forgotten == len(slots)
+
+    def _forgotten_between(self, first: int, end: int) -> int:
+        slots = np.arange(first, end) % self.capacity
+        return int(self.columns["forgotten"].take(slots).sum())
 
     def column(self, name: str) -> NDArray[Any]:
         """Return a copy of one column, oldest step first.
@@ -61,7 +102,10 @@ class StepRing:
         first, frames = max(self._first, self._end + steps - self.capacity), self.columns["frame"]
         while first < self._end and frames[first % self.capacity] < oldest_frame:
             first += 1
+        gone = self._forgotten_between(self._first, first) if self._forgotten else 0
+        # In this order: whoever sees that none is forgotten must not find one of them alive.
         self._first = first
+        self._forgotten -= gone
 
     def put(self, row: Row) -> None:
         """Store one step, one value a column."""
@@ -69,6 +113,7 @@ class StepRing:
         for name, value in row.items():
             self.columns[name][slot] = value
         self._end += 1
+        self._emptied = False
 
     def put_all(self, rows: Row, part: slice) -> None:
         """Store the steps `part` of `rows`, one array a column, in order."""
@@ -77,6 +122,7 @@ class StepRing:
         for name, values in rows.items():
             self.columns[name][slots] = values[part]
         self._end += count
+        self._emptied = False
 
     def links(self, row: Row, *, planned: bool) -> Row:
         """Return how the step that comes next hangs together with the one before it.
@@ -86,11 +132,12 @@ class StepRing:
             planned: whether a latent was recorded.
 
         Returns:
-            `continues`, and what `plans.plan_columns` says of many steps.
+            `continues`, `forgotten`, and what `plans.plan_columns` says of many steps.
         """
         columns, slot = self.columns, (self._end - 1) % self.capacity
         continues = bool(
             self._end
+            and not columns["forgotten"][slot]
             and columns["episode"][slot] == row["episode"]
             and columns["step"][slot] + 1 == row["step"]
             and not (columns["terminated"][slot] or columns["truncated"][slot])
@@ -101,7 +148,12 @@ class StepRing:
             and np.array_equal(columns["latent"][slot], row["latent"])
         )
         plan = columns["plan"][slot] if goes_on and planned else self._end
-        return {"continues": continues, "plan": plan, "plan_goes_on": goes_on}
+        return {
+            "continues": continues,
+            "plan": plan,
+            "plan_goes_on": goes_on,
+            "forgotten": False,
+        }
 
     def plan_starts(self, steps: Numbers) -> Numbers:
         """Return the steps int64[b] at which the plans of steps int64[b], by number, began.
@@ -112,9 +164,11 @@ class StepRing:
             ContractError: if one plan is longer than the ring.
         """
         (first, end), plans = self.span, self.columns["plan"]
-        if first < end and plans[(end - 1) % self.capacity] < first:
+        kept = self.drawable() if self._forgotten else None
+        newest = end - 1 if kept is None or not len(kept) else int(kept[-1])
+        if first < end and plans[newest % self.capacity] < first:
             raise ContractError(
-                f"replay buffer: its {end - first} steps are of one plan whose beginning is gone; "
+                f"replay buffer: its {self.count} steps are of one plan whose beginning is gone; "
                 f"expected a capacity above the length of a plan, got {self.capacity}"
             )
         starts = plans.take(steps % self.capacity)

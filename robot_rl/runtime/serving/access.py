@@ -55,17 +55,26 @@ def tls_of(config: ServerConfig) -> ssl.SSLContext | None:
     Raises:
         ConfigError: if the files do not fit together, or others may read the key.
     """
-    if config.tls_cert is None or config.tls_key is None:
+    return tls_context(config.tls_cert, config.tls_key)
+
+
+def tls_context(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """Return what TLS needs from the PEM files of a certificate chain and its key, if both are.
+
+    Raises:
+        ConfigError: if the files do not fit together, or others may read the key.
+    """
+    if cert is None or key is None:
         return None
-    _private_bytes(config.tls_key)
+    _private_bytes(key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(config.tls_cert, config.tls_key)
+        context.load_cert_chain(cert, key)
     except OSError as error:
         raise ConfigError(
-            f"tls_cert {config.tls_cert} and tls_key {config.tls_key}: {error}; expected a "
-            "certificate and its private key as PEM"
+            f"tls_cert {cert} and tls_key {key}: {error}; expected a certificate and its private "
+            "key as PEM"
         ) from error
     return context
 

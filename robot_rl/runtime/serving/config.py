@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -72,19 +73,30 @@ def check_bind(config: ServerConfig) -> None:
     Raises:
         ConfigError: naming what is missing.
     """
-    if config.unix is not None or _stays_here(config.host):
+    if config.unix is not None:
         return
     needed = {
         "api_key_file": config.api_key_file,
         "tls_cert": config.tls_cert,
         "tls_key": config.tls_key,
     }
-    if missing := [name for name, file in needed.items() if file is None]:
-        raise ConfigError(
-            f"host: got {config.host!r}, which other machines can reach; that needs "
-            f"{', '.join(missing)} as well. Or stay on 127.0.0.1 and let ssh carry it: "
-            f"ssh -L {config.port}:127.0.0.1:{config.port} <this machine>"
-        )
+    check_host(config.host, config.port, needed)
+
+
+def check_host(host: str, port: int, needed: Mapping[str, Path | None]) -> None:
+    """Refuse an address that other machines can reach while one of the needed files is missing.
+
+    Raises:
+        ConfigError: naming what is missing, or if it is no address.
+    """
+    missing = [name for name, file in needed.items() if file is None]
+    if not missing or _stays_here(host):
+        return
+    raise ConfigError(
+        f"host: got {host!r}, which other machines can reach; that needs {', '.join(missing)} as "
+        f"well. Or stay on 127.0.0.1 and let ssh carry it: "
+        f"ssh -L {port}:127.0.0.1:{port} <this machine>"
+    )
 
 
 def _stays_here(host: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ class VideoWriter:
 
 
 @contextlib.contextmanager
-def _scheduled_as_before() -> Iterator[None]:
+def _scheduled_as_before() -> Generator[None]:
     """Keep this thread in its scheduling class.
 
     Opened by root, SVT-AV1 leaves the thread that encodes its first frame in the real-time class
