@@ -53,6 +53,11 @@ class SessionConfig(Config):
         page: where the page is.
         camera_rate_hz: of the pictures of a bench that draws them.
         camera_width, camera_height: of these.
+        camera_frozen_s: a picture that stands still for so long while the arm moves is frozen.
+        camera_still_s: likewise while the arm rests, for cameras whose pictures have noise; null
+            for those that may repeat themselves then, as drawn ones.
+        rest_force_n, rest_torque_n_m: what a wrench sensor may show before the first episode,
+            when nothing is touched.
         review_s: an episode that was judged is reviewed for so long before the next one begins;
             one that was not waits for its judgement. null waits for the person every time.
         key_speed: what a held key asks for, normalised.
@@ -67,6 +72,10 @@ class SessionConfig(Config):
     camera_rate_hz: float = Field(default=20.0, gt=0, le=60)
     camera_width: int = Field(default=640, ge=64, le=1920)
     camera_height: int = Field(default=480, ge=64, le=1080)
+    camera_frozen_s: float = Field(default=1.0, gt=0)
+    camera_still_s: float | None = Field(default=None, gt=0)
+    rest_force_n: float = Field(default=3.0, gt=0)
+    rest_torque_n_m: float = Field(default=0.3, gt=0)
     review_s: float | None = Field(default=4.0, ge=0)
     key_speed: float = Field(default=0.5, gt=0, le=1)
     confirmations: tuple[str, ...] = ("emergency stop tried", "dead-man tried")

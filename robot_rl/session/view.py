@@ -30,7 +30,12 @@ class EpisodeView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CameraView(msgspec.Struct, frozen=True, kw_only=True):
-    """One live camera; `frozen`: its picture has not changed for long, though it is told anew."""
+    """One live camera.
+
+    Args:
+        frozen: its picture has not changed for long, though it is told anew, or none comes.
+        words: what is wrong with it; empty if nothing is.
+    """
 
     name: str
     width: int
@@ -38,6 +43,7 @@ class CameraView(msgspec.Struct, frozen=True, kw_only=True):
     rate_hz: float
     age_s: float | None
     frozen: bool
+    words: str = ""
 
 
 class ForceView(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,6 +157,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         legal: what may be asked for now.
         hints: how to correct better, at most three.
         notices: the newest, oldest first.
+        key_speed: what a held key asks for, normalised.
     """
 
     number: int
@@ -175,6 +182,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     hints: tuple[str, ...] = ()
     rows: tuple[EpisodeRow, ...] = ()
     notices: tuple[Notice, ...] = ()
+    key_speed: float = 0.5
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True, tag="frame"):

@@ -1,0 +1,52 @@
+"""The environment with a person at hand: the same loop, which they may judge, discard and stop."""
+
+from __future__ import annotations
+
+from robot_rl.core.errors import GateStopError, RobotRlError
+from robot_rl.core.protocol import Env
+from robot_rl.core.types import Observation, Source, StepResult, Vector
+from robot_rl.session.episodes import Episodes
+
+
+class SessionEnv:
+    """Wraps an environment for a session (implements `core.protocol.Env`).
+
+    Args:
+        env: the closed loop around robot, gate and task.
+        episodes: of the session.
+    """
+
+    def __init__(self, env: Env, episodes: Episodes) -> None:
+        self.observation_spec = env.observation_spec
+        self.action_spec = env.action_spec
+        self.horizon = env.horizon
+        self._env = env
+        self._episodes = episodes
+
+    def reset(self, seed: int) -> Observation:
+        """Start the episode that `seed` stands for, as soon as nothing hinders it.
+
+        A stop that comes before the arm is at its start is waited out too.
+
+        Raises:
+            SessionEnded: if the person ends the session instead.
+        """
+        while True:
+            self._episodes.about_to_reset(seed)
+            try:
+                observation = self._env.reset(seed)
+            except GateStopError:
+                if not self._episodes.stopped:
+                    raise
+            else:
+                self._episodes.has_begun(observation)
+                return observation
+
+    def step(self, action: Vector, source: Source = Source.POLICY) -> StepResult:
+        """Execute one normalised action float32[d]; a person's judgement ends the episode."""
+        try:
+            result = self._env.step(action, source)
+        except RobotRlError as error:
+            self._episodes.failed(error)
+            raise
+        return self._episodes.stepped(source, action, result)

@@ -1,0 +1,1 @@
+"""The page's process: shows a session to browsers, terminals and scripts, and hears them."""
