@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Sets the project up in .venv/: a Python 3.12, the Debian packages of packages.txt, and the
-# package with the named extras at the versions of constraints.txt. Quick when nothing changed.
+# Sets the project up in .venv/: a Python 3.12, the Debian packages of packages.txt (for `dev` those
+# of packages-dev.txt too), and the package with the named extras at the versions of
+# constraints.txt. Quick when nothing changed.
 #
 # Usage: scripts/setup.sh [EXTRA ...]      none: what `make demo` needs; dev: for `make test`
 set -euo pipefail
@@ -62,8 +63,9 @@ install_debian_packages() {
 }
 
 install_system() {
-    local packages
-    mapfile -t packages < <(sed -e 's/#.*//' -e 's/[[:space:]]*$//' packages.txt | grep .)
+    local packages files=(packages.txt)
+    if wants dev; then files+=(packages-dev.txt); fi
+    mapfile -t packages < <(sed -s -e 's/#.*//' -e 's/[[:space:]]*$//' "${files[@]}" | grep .)
     if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
         install_debian_packages "${packages[@]}"
     else
@@ -92,7 +94,7 @@ make_venv() {
 }
 
 fingerprint() {
-    { echo "$root $*"; cat pyproject.toml constraints.txt packages.txt; } | sha256sum
+    { echo "$root $*"; cat pyproject.toml constraints.txt packages*.txt; } | sha256sum
 }
 
 stamp_is_fresh() {
