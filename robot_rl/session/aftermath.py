@@ -70,6 +70,7 @@ class Aftermath:
             else:
                 self._tell_saved(course.newest)
                 course.unreviewed = True
+            course.changes = int(course.newest.is_discarded)
             course.touched_ns = self._clock.now_ns()
         course.unsettled = course.discards = False
         self._write_down(review)

@@ -26,6 +26,7 @@ class Course:
         is_saved: the newest is in the store, and that was told.
         unsettled: the newest has ended, and nothing was done about it yet.
         unreviewed: the newest waits for its judgement, or for the end of its review.
+        changes: made to episodes since the newest was saved, and not taken back.
         touched_ns: when the person last did something about it.
         changed: something in the store is not as it was last shown.
         notes: on an episode that was running, by its id, until it is in the store.
@@ -43,6 +44,7 @@ class Course:
     is_saved: bool = False
     unsettled: bool = False
     unreviewed: bool = False
+    changes: int = 0
     touched_ns: int = 0
     changed: bool = False
     notes: list[tuple[str, str]] = field(default_factory=lambda: list[tuple[str, str]]())

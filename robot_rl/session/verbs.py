@@ -133,13 +133,13 @@ class Verbs:
         if self._course.runs:
             self._course.verdict = outcome
             return f"{outcome.name.lower()}: the episode ends"
-        return self._touched(self._reviewing.relabel(self._newest_id, outcome))
+        return self._changed(self._reviewing.relabel(self._newest_id, outcome))
 
     def _re_record(self, _: Command) -> str:
         if self._course.runs:
             self._course.discards = True
             return "the episode ends and is discarded; another one follows"
-        words = self._touched(self._reviewing.delete(self._newest_id))
+        words = self._changed(self._reviewing.delete(self._newest_id))
         self._course.unreviewed = False
         return words
 
@@ -148,7 +148,13 @@ class Verbs:
         return "the next episode follows"
 
     def _undo(self, _: Command) -> str:
-        return self._touched(self._reviewing.undo())
+        course = self._course
+        newest = course.newest
+        if course.changes == 0 and newest is not None and not newest.is_discarded:
+            return self._changed(self._reviewing.delete(newest.episode_id))
+        words = self._touched(self._reviewing.undo())
+        course.changes = max(0, course.changes - 1)
+        return words
 
     def _note(self, command: Command) -> str:
         text = words_of(command, "text")
@@ -160,21 +166,21 @@ class Verbs:
                 raise Refused("there is no recorded episode to write something down about")
             course.notes.append((named or (running.episode_id if running else ""), text))
             return "written down once the episode is saved"
-        return self._touched(self.review.note(named or self._newest_id, text))
+        return self._changed(self.review.note(named or self._newest_id, text))
 
     def _relabel(self, command: Command) -> str:
         episode_id, outcome = words_of(command, "episode_id"), outcome_of(command)
-        return self._touched(self._reviewing.relabel(episode_id, outcome))
+        return self._changed(self._reviewing.relabel(episode_id, outcome))
 
     def _trim(self, command: Command) -> str:
         episode_id = words_of(command, "episode_id")
         begin, end = number_of(command, "begin"), number_of(command, "end")
         if begin >= end:
             raise Refused(f"trim needs begin before end; got {begin} and {end}")
-        return self._touched(self._reviewing.trim(episode_id, begin, end))
+        return self._changed(self._reviewing.trim(episode_id, begin, end))
 
     def _delete(self, command: Command) -> str:
-        return self._touched(self._reviewing.delete(words_of(command, "episode_id")))
+        return self._changed(self._reviewing.delete(words_of(command, "episode_id")))
 
     def _clear(self, command: Command) -> str:
         by, cause = words_of(command, "by"), words_of(command, "cause")
@@ -197,6 +203,10 @@ class Verbs:
         if self._course.newest is None:
             raise Refused("no episode was recorded yet in this session")
         return self._course.newest.episode_id
+
+    def _changed(self, words: str) -> str:
+        self._course.changes += 1
+        return self._touched(words)
 
     def _touched(self, words: str) -> str:
         self._course.changed = True

@@ -191,6 +191,7 @@ class Store:
     def __init__(self) -> None:
         self.episodes: dict[str, EpisodeRow] = {}
         self.log: list[str] = []
+        self.before: list[EpisodeRow] = []
         self.broken = False
 
     def save(self, episode_id: str, outcome: str, steps: int, *, assisted: bool = False) -> None:
@@ -209,6 +210,7 @@ class Store:
         kept = {f: getattr(row, f) for f in row.__struct_fields__}
         self.episodes[episode_id] = EpisodeRow(**(kept | fields))
         self.log.append(f"{word} {episode_id}")
+        self.before.append(row)
         return f"{episode_id}: {word}"
 
     def relabel(self, episode_id: str, outcome: Outcome) -> str:
@@ -227,6 +229,8 @@ class Store:
     def undo(self) -> str:
         if self.broken or not self.log:
             raise StorageError("there is nothing to undo")
+        row = self.before.pop()
+        self.episodes[row.episode_id] = row
         return f"undone: {self.log.pop()}"
 
     def rows(self, most: int = 50) -> tuple[EpisodeRow, ...]:

@@ -700,3 +700,22 @@ def test_whatever_is_asked_for_in_whatever_mode(make_world, events):
     chaos.follow_pause()
     # Each was answered once: none is left over, none was popped twice.
     assert world.verbs == {}
+
+
+def test_undo_discards_what_was_just_saved_and_undo_again_brings_it_back(make_world):
+    world = make_world(review_s=None)
+    world.open()
+    world.run()
+    world.answers.clear()
+    world.then(Verb.UNDO)
+    world.then(Verb.UNDO)
+    world.then(Verb.RELABEL, episode_id="online-0", outcome="failure")
+    world.then(Verb.UNDO)
+    world.then(Verb.END)
+    assert not world.between()
+    assert [answer.words for answer in world.answers[:4]] == [
+        "online-0: delete",
+        "undone: delete online-0",
+        "online-0: failure",
+        "undone: failure online-0",
+    ]

@@ -270,7 +270,7 @@ class SessionScreen(App[int], inherit_bindings=False):
         if self._has_ended and not self._line.client:
             self.exit(0)
         self._drive.update(self._view, status.is_live)
-        question = self.screen
+        question = self.screen_stack[-1] if self.screen_stack else None
         legal = self._view.legal if self._view is not None else ()
         if isinstance(question, Dialog) and question.verb not in (None, *legal):
             question.dismiss("")
