@@ -22,6 +22,10 @@ COMMANDS = {
     "imitate": (RUN, "train the base policy on them"),
     "improve": (RUN, "improve it on the robot"),
     "evaluate": (RUN, "compare base and improved policy from matched starts"),
+    "session": (
+        "robot_rl.app.session:main",
+        "improve it while a person corrects it, at a page",
+    ),
     "data": ("robot_rl.app.data.command:main", "look at, repair, label and exchange episodes"),
     "serve": ("robot_rl.app.serve:main", "serve base policies over a websocket"),
     "gate": ("robot_rl.runtime.gate.process:main", "guard a cell's arm in a process of its own"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from robot_rl.app.run_config import RunConfig
@@ -48,10 +48,15 @@ def open_folder(
 
 
 class StopOnSignal:
-    """True after the first Ctrl-C; a second one interrupts at once."""
+    """True after the first Ctrl-C; a second one interrupts at once.
+
+    Attributes:
+        told: called then, in the signal's handler.
+    """
 
     def __init__(self) -> None:
         self._asked = False
+        self.told: Callable[[], None] = _nobody
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._ask)
 
@@ -63,4 +68,9 @@ class StopOnSignal:
         if self._asked:
             raise KeyboardInterrupt
         self._asked = True
+        self.told()
         logging.getLogger(__name__).warning("stopping after this episode; again to stop at once")
+
+
+def _nobody() -> None:
+    pass

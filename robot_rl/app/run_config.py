@@ -23,6 +23,7 @@ from robot_rl.policies.chunk_policy import ChunkPolicyConfig
 from robot_rl.runtime.improve import ImproveConfig
 from robot_rl.runtime.worker import ScheduleConfig
 from robot_rl.sensing.monitor import StreamMonitorConfig
+from robot_rl.session.config import SessionConfig
 
 SEEDS_PER_RUN = 100_000
 DEMONSTRATION_SEEDS = 100_000_000
@@ -138,6 +139,7 @@ class RunConfig(Config):
             without it the loop waits for each plan.
         log_images: how the log of a running episode keeps images until the episode is saved: raw
             costs least time, jpeg least disk, but what is recovered after a crash is then lossy.
+        session: how a person sits at the run, for `robot-rl session`.
         metrics: where curves are drawn beside the event log, each in the run's folder; what is
             named must be installed (`pip install 'robot_rl[metrics]'`).
     """
@@ -168,6 +170,7 @@ class RunConfig(Config):
     learner_lag_updates: int | None = Field(default=0, ge=0)
     learner_timeout_s: float = Field(default=watched("learner", "actor").limit_s, gt=0)
     act_without_learner_s: float | None = Field(default=None, ge=0)
+    session: SessionConfig | None = None
     metrics: tuple[Literal["tensorboard", "trackio"], ...] = ()
 
     @property

@@ -1,0 +1,329 @@
+"""`robot-rl session`: a run's online phase with a person at a page, who corrects and judges."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+
+from robot_rl.app.base import load_base
+from robot_rl.app.collect import collect
+from robot_rl.app.imitate import imitate
+from robot_rl.app.improve import improve
+from robot_rl.app.metric_sinks import open_metric_sinks
+from robot_rl.app.opening import StopOnSignal, open_folder
+from robot_rl.app.progress import RunProgress
+from robot_rl.app.run_config import RunConfig
+from robot_rl.app.run_context import RunContext, Stopped
+from robot_rl.app.run_folder import DIRECT, RunFolder
+from robot_rl.app.station import Station, blocking_player
+from robot_rl.app.terminal import INTERRUPTED, Terminal
+from robot_rl.app.through import open_station
+from robot_rl.config.model import Buildable
+from robot_rl.control.arbiter import HandOver
+from robot_rl.control.watchdog import watched
+from robot_rl.core.errors import ConfigError, LearnerLostError, RobotRlError
+from robot_rl.core.protocol import Bench, Operator
+from robot_rl.envs.robot_env import RobotEnv
+from robot_rl.policies.ready_base import RunBase
+from robot_rl.runtime.events import EventLog, Sink
+from robot_rl.session.checks import checks_of
+from robot_rl.session.checks_of_streams import Streams
+from robot_rl.session.config import SessionConfig
+from robot_rl.session.episodes import SessionEnded
+from robot_rl.session.eyes import Eyes
+from robot_rl.session.page.process import PageProcess
+from robot_rl.session.person import require_machine_clock
+from robot_rl.session.preflight import Preflight
+from robot_rl.session.review import Review
+from robot_rl.session.seam import Outlet
+from robot_rl.session.session import Session
+from robot_rl.session.terminal.process import start_terminal
+from robot_rl.session.view import Frame, View
+
+_LOG = logging.getLogger(__name__)
+_MOST_LEARNERS = 5
+"""So many are begun; then something is wrong that beginning anew does not mend."""
+_REAL_TIME = {"real_time": True}
+_BEFORE = {"collect": collect, "imitate": imitate}
+"""What a session needs of a run, in this order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """Improve a policy with a person at a page, who corrects it and judges.
+
+    Demonstrations and base policy are made first where the run has none yet.
+
+    Examples:
+      robot-rl session configs/runs/peg_insert_session.yaml --operator anna
+      robot-rl session --resume runs/peg_insert_session-20261122-101500-seed0
+      robot-rl session --resume runs/peg_insert_session-20261122-101500-seed0 --headless
+    """
+
+    config: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """A run's YAML file with a `session`, then overrides `key=value`; nothing with --resume."""
+
+    resume: Path | None = None
+    """Continue in this run's folder with the config it was started with."""
+
+    runs: Path = Path("runs")
+    """Where new runs' folders are made."""
+
+    operator: str = ""
+    """Name of the person, recorded with every episode; that of the config's `session` without."""
+
+    port: int | None = None
+    """Of the page, in place of the config's; 0 takes a free one."""
+
+    headless: bool = False
+    """The session in this terminal, with the same keys: over SSH, where there is no browser."""
+
+    threads: int = 1
+    """Threads of one torch operation; the networks are too small to gain from more."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Sit at a run; returns the exit status: 0, 1 on an error, 130 if interrupted."""
+    arguments = tyro.cli(Arguments, args=argv, prog="robot-rl session")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+    logging.getLogger("robot_rl").setLevel(logging.INFO)
+    torch.set_num_threads(arguments.threads)
+    try:
+        folder = open_folder(arguments.config, arguments.resume, arguments.runs)
+        _sit(folder, _config(folder, arguments), headless=arguments.headless)
+    except Stopped as stopped:
+        again = str(stopped).replace("robot-rl run", "robot-rl session")
+        Terminal.standard().error(again, style="yellow")
+        return INTERRUPTED
+    except RobotRlError as error:
+        Terminal.standard().error(f"robot-rl: {type(error).__name__}: {error}")
+        return 1
+    return 0
+
+
+def _config(folder: RunFolder, arguments: Arguments) -> SessionConfig:
+    """What the run's config and the command line say of the session together.
+
+    Raises:
+        ConfigError: if nobody is named, or the run's bench is elsewhere.
+    """
+    if folder.through != DIRECT:
+        raise ConfigError(
+            f"{folder.path} goes through {folder.through}: a session is of a bench in its own "
+            "process; in a live graph the person sits at the graph's operator node"
+        )
+    said = folder.config.session
+    if not (arguments.operator or said):
+        raise ConfigError("who sits at the session? Say --operator NAME")
+    words: dict[str, Any] = said.model_dump() if said else {}
+    if arguments.operator:
+        words["operator"] = arguments.operator
+    if arguments.port is not None:
+        words["page"] = {**words.get("page", {}), "port": arguments.port}
+    return SessionConfig.model_validate(words)
+
+
+def _sit(folder: RunFolder, config: SessionConfig, *, headless: bool) -> None:
+    with ExitStack() as stack:
+        log = stack.enter_context(EventLog(folder.events))
+        curves = stack.enter_context(open_metric_sinks(folder))
+        asked = StopOnSignal()
+        _prepare(folder, [log, *curves], asked)
+        station = stack.enter_context(_in_real_time(folder))
+        stack.enter_context(station.bench.robot)
+        require_machine_clock(station.bench.clock)
+        devices = [stack.enter_context(_opened(d, station.bench)) for d in config.devices]
+        outlets = _Outlets()
+        eyes = Eyes(station.bench, config, outlets.picture)
+        session = _session(folder, config, station, eyes, devices, outlets)
+        stack.callback(session.close)
+        asked.told = session.end
+        page = PageProcess(
+            config.page,
+            session,
+            store=folder.online,
+            film=folder.path / "film",
+            log=folder.path / "page.log",
+            key_size=station.bench.task.action.size,
+        )
+        stack.callback(page.close)
+        outlets.append(page)
+        eyes.start()
+        stack.callback(eyes.close)
+        stack.enter_context(_terminal(page.url, folder.path / "session.log", headless=headless))
+        sinks: list[Sink] = [log, session.heard, *curves]
+        if not headless:
+            sinks.append(stack.enter_context(RunProgress()))
+        seated = replace(
+            station,
+            env=session.wrap(station.env),
+            hand_over=_hand_over(folder.config),
+            seats={**station.seats, "supervisor": session.operator},
+            watcher=session.operator,
+        )
+        run = RunContext(folder, seated, sinks, lambda: asked() or session.ended())
+        if session.open():
+            _improve(run, session)
+        else:
+            run.check_stop()
+
+
+def _improve(run: RunContext, session: Session) -> None:
+    """The online phase; a learner that is lost is begun anew from what is on the disk."""
+    for learner in range(1, _MOST_LEARNERS + 1):
+        try:
+            improve(run, session.between, session.acted)
+        except LearnerLostError as error:
+            session.learner_lost(str(error))
+            if learner == _MOST_LEARNERS:
+                raise
+            _LOG.warning("%s; a new one is begun", error)
+        except SessionEnded:
+            run.check_stop()
+        else:
+            return
+
+
+def _prepare(folder: RunFolder, sinks: list[Sink], stop: Callable[[], bool]) -> None:
+    """Demonstrations and base policy, where the run has none yet; as fast as the bench can."""
+    lacking = [name for name in _BEFORE if folder.summary_of(name) is None]
+    if not lacking:
+        return
+    with open_station(folder) as station, station.bench.robot, RunProgress() as progress:
+        run = RunContext(folder, station, [*sinks, progress], stop)
+        for name in lacking:
+            _BEFORE[name](run)
+
+
+@contextmanager
+def _in_real_time(folder: RunFolder) -> Iterator[Station]:
+    """The run's station; a simulated bench that can keep the time of the wall is told to."""
+    config = folder.config
+    bench: Any = config.cell.bench
+    if "real_time" in type(bench).model_fields:
+        cell = config.cell.model_copy(update={"bench": bench.model_copy(update=_REAL_TIME)})
+        config = config.model_copy(update={"cell": cell})
+    station = Station.of_run(config)
+    try:
+        yield station
+    finally:
+        station.bench.close()
+
+
+@contextmanager
+def _opened(device: Buildable, bench: Bench) -> Iterator[Operator]:
+    """A device in a person's hand; those that have to be opened are contexts."""
+    operator = device.build(bench.clock)
+    with operator if hasattr(operator, "__enter__") else nullcontext():
+        yield operator
+
+
+def _session(
+    folder: RunFolder,
+    config: SessionConfig,
+    station: Station,
+    eyes: Eyes,
+    devices: Sequence[Operator],
+    outlets: _Outlets,
+) -> Session:
+    env, bench = station.env, station.bench
+    assert isinstance(env, RobotEnv)
+    limits = folder.config.cell_in_force.limits
+    base = load_base(folder, bench.task)
+    checks = checks_of(
+        bench,
+        config,
+        eyes=eyes,
+        gate=env.gate,
+        limits=limits,
+        store=folder.online,
+        recording=station.recording,
+        plan=_planner(base, bench),
+        devices=devices,
+    )
+    return Session(
+        config,
+        run=folder.path.name,
+        task=bench.task,
+        gate=env.gate,
+        stop=bench.robot.stop,
+        clock=bench.clock,
+        limits=limits,
+        preflight=Preflight(checks, config.confirmations),
+        eyes=eyes,
+        outlets=[outlets],
+        devices=devices,
+        reviewing=lambda store, amends: Review(store, amends, config.operator),
+    )
+
+
+def _planner(base: RunBase, bench: Bench) -> Callable[[], float]:
+    """Returns what plans once, from what the bench observes now, and says how long it took."""
+    player = blocking_player(base)
+    streams = Streams(task=bench.task, robot=bench.robot, sensors=bench.sensors, clock=bench.clock)
+
+    def plan() -> float:
+        player.reset(0)
+        observation = streams.observation()
+        began_s = time.monotonic()
+        player.next(observation)
+        return time.monotonic() - began_s
+
+    return plan
+
+
+def _hand_over(config: RunConfig) -> HandOver:
+    """Who lets go or is lost leaves the arm held; a page is heard less often than a device."""
+    return HandOver(
+        release_s=config.release_s,
+        after_release="hold",
+        dead_man_s=watched("page", "gate").limit_s,
+    )
+
+
+@contextmanager
+def _terminal(url: str, log: Path, *, headless: bool) -> Iterator[None]:
+    """Tell where the page is; or give the terminal to the session, and the log to a file."""
+    if not headless:
+        Terminal.standard().say(f"the session is at {url}", style="bold")
+        yield
+        return
+    root = logging.getLogger()
+    before = list(root.handlers)
+    try:
+        _hand_log_to(logging.FileHandler(log))
+        with start_terminal(url):
+            yield
+    finally:
+        _hand_log_to(*before)
+
+
+def _hand_log_to(*handlers: logging.Handler) -> None:
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    for new in handlers:
+        root.addHandler(new)
+
+
+class _Outlets(list[Outlet]):
+    """Everybody who shows the session; who comes later is shown it too."""
+
+    def show(self, view: View) -> None:
+        """See `Outlet`."""
+        for outlet in self:
+            outlet.show(view)
+
+    def picture(self, frame: Frame) -> None:
+        """See `Outlet`."""
+        for outlet in self:
+            outlet.picture(frame)
