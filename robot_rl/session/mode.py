@@ -54,7 +54,7 @@ class Verb(StrEnum):
     NEXT = "next"
     """The review is over."""
     UNDO = "undo"
-    """Take back the newest label, trim or deletion; without one since, discard the last episode."""
+    """Take back the newest label, trim or deletion; with none since, discard the last episode."""
     NOTE = "note"
     """Write something down about an episode: `text`, `episode_id` or the newest."""
     RELABEL = "relabel"
