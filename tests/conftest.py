@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -14,4 +15,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--soak",
         action="store_true",
         help="repeat injected faults as often as the evidence asks for (minutes to an hour)",
+    )
+    parser.addoption(
+        "--pictures", type=Path, help="a folder: keep screenshots of the session's page in it"
     )

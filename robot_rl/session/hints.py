@@ -10,6 +10,8 @@ MOST = 3
 LONG_SHARE = 0.4
 LONG_S = 10.0
 """A rescue that is longer than this, or than that share of its episode, is too long."""
+SHORT_S = 2.0
+"""One of at most this is not, however short its episode was."""
 LATE_SHARE = 0.8
 """A first intervention behind this share of its episode comes late."""
 TAPER_OVER = 10
@@ -49,10 +51,13 @@ def _late(trials: Sequence[Trial]) -> str:
 
 def _long(trials: Sequence[Trial], period_s: float) -> str:
     rescue = (trials[-1].rescue_steps if trials else None) or 0
-    if not trials or (rescue <= LONG_SHARE * trials[-1].steps and rescue * period_s <= LONG_S):
+    rescue_s = rescue * period_s
+    if not trials or rescue_s <= SHORT_S:
+        return ""
+    if rescue <= LONG_SHARE * trials[-1].steps and rescue_s <= LONG_S:
         return ""
     return (
-        f"You drove for {rescue * period_s:.0f} s at a stretch: correct briefly, then give the "
+        f"You drove for {rescue_s:.0f} s at a stretch: correct briefly, then give the "
         "arm back and let the policy try."
     )
 

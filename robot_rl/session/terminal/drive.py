@@ -36,7 +36,7 @@ class Drive:
         self._held = HeldKey()
         self._action: ActionView | None = None
         self._speed = 0.0
-        self._allowed = False
+        self._legal = self._allowed = False
         self._gripper: float | None = None
         self._gripper_until_s = 0.0
 
@@ -57,18 +57,19 @@ class Drive:
         self._action = view.action if view is not None else None
         self._speed = view.key_speed if view is not None else 0.0
         legal = view.legal if view is not None else ()
-        allowed = is_live and self._action is not None and Verb.TAKE_OVER in legal
-        if not allowed:
+        self._legal = is_live and Verb.TAKE_OVER in legal
+        if not self._legal:
             self.release()
         # Who else drives may move the gripper: the next person goes on from where it is.
         if view is None or view.mode not in (Mode.HUMAN, Mode.HOLD):
             self._gripper = None
-        self._allowed = allowed
+        # In an episode's first instant nobody knows yet what the gripper does: keys wait for that.
+        self._allowed = self._legal and self._action is not None
 
     def press(self, key: str, when_s: float) -> None:
         """A key of `MOVES` was pressed or repeats."""
         self._held.press(key, when_s)
-        if not self._allowed:
+        if not self._legal:
             self._held.release()
 
     def toggle_gripper(self) -> None:

@@ -25,6 +25,7 @@ export class Motion {
   /** @type {?import("./messages.js").ActionView} */
   #action = null;
   #speed = 0;
+  #legal = false;
   #allowed = false;
   #gripper = null;
   #gripper_until = 0;
@@ -54,19 +55,20 @@ export class Motion {
   update(view, live) {
     this.#action = view?.action ?? null;
     this.#speed = view?.key_speed ?? 0;
-    const allowed = live && this.#action !== null && view.legal.includes("take_over");
-    if (!allowed) this.release();
+    this.#legal = live && view.legal.includes("take_over");
+    if (!this.#legal) this.release();
     // Who else drives may move the gripper: the next person goes on from where it is.
     if (view?.mode !== "human" && view?.mode !== "hold") this.#gripper = null;
-    this.#allowed = allowed;
+    // In an episode's first instant nobody knows yet what the gripper does: keys wait for that.
+    this.#allowed = this.#legal && this.#action !== null;
   }
 
   /** A key is pressed or a finger moved. @param {Object<Axis, number>} wish each in [-1, 1] */
   press(name, wish) {
-    if (!this.#allowed) return;
+    if (!this.#legal) return;
     const first = !this.active;
     this.#wishes.set(name, wish);
-    if (first) this.#say();
+    if (first && this.active) this.#say();
   }
 
   lift(name) {

@@ -1,0 +1,205 @@
+"""The command itself, in real time: simulated arm, learner, gate and page; nothing is made up."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from robot_rl.core.types import Source
+from robot_rl.data.store.episode_reader import EpisodeReader
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+expect = playwright.expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.sim, pytest.mark.timeout(400)]
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = "import sys; from robot_rl.app.main import main; sys.exit(main())"
+RUN = "configs/runs/peg_insert_session.yaml"
+SMALL = (
+    "collect.episodes=6",
+    "imitate.steps=300",
+    "improve.judge_episodes=1",
+    "improve.checkpoint_every_episodes=1",
+    "schedule.prefill_steps=30",
+    "schedule.warmup_updates=8",
+    "task.horizon=80",
+    "session.review_s=null",
+)
+PATIENCE_MS = 60_000
+
+
+class Sitting:
+    """The process of a session, and what it has said so far."""
+
+    def __init__(self, runs: Path) -> None:
+        self.log = runs / "log"
+        words = ["session", "--runs", str(runs), "--operator", "anna", "--port", "0", RUN, *SMALL]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", CODE, *words], cwd=ROOT, stdout=log, stderr=log
+            )
+        self.url = str(until(lambda: re.search(r"http://\S+", self.said), 120.0)[0])
+        self.run = next(p for p in runs.iterdir() if p.is_dir())
+
+    @property
+    def said(self) -> str:
+        assert self.process.poll() is None, self.log.read_text()
+        return self.log.read_text()
+
+    @property
+    def learner(self) -> psutil.Process:
+        """The child that serves nothing: the other one is the page's."""
+        children = psutil.Process(self.process.pid).children()
+        spawned = [c for c in children if any("spawn_main" in word for word in c.cmdline())]
+        return next(c for c in spawned if not c.net_connections("tcp"))
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(60)
+
+
+def until(found: Callable[[], Any], seconds: float = 60.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (what := found()):
+        assert time.monotonic() < deadline, f"nothing within {seconds} s"
+        time.sleep(0.05)
+    return what
+
+
+@pytest.fixture
+def sitting(tmp_path: Path) -> Iterator[Sitting]:
+    started = Sitting(tmp_path)
+    yield started
+    started.end()
+
+
+@pytest.fixture
+def open_tab(context: Any, sitting: Sitting) -> Callable[[], Any]:
+    context.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
+
+    def open_one() -> Any:
+        page = context.new_page()
+        page.goto(sitting.url)
+        page.wait_for_selector("body[data-live=true]")
+        return page
+
+    return open_one
+
+
+def expect_mode(page: Any, mode: str) -> None:
+    expect(page.locator("#banner")).to_have_attribute("data-mode", mode)
+
+
+def expect_recorded_episode(page: Any, number: int) -> None:
+    expect(page.locator("body[data-mode=auto]")).to_contain_text(f"online-{number}")
+
+
+@pytest.fixture
+def picture(request: pytest.FixtureRequest) -> Callable[[Any, str], None]:
+    """Keeps a screenshot for the documents, if whoever runs the tests asks for them."""
+    folder: Path | None = request.config.getoption("--pictures")
+
+    def take(page: Any, name: str) -> None:
+        if folder is not None:
+            page.screenshot(path=folder / f"{name}.png")
+
+    return take
+
+
+def test_a_session_from_the_first_check_to_the_end(
+    open_tab: Callable[[], Any], sitting: Sitting, picture: Callable[[Any, str], None]
+) -> None:
+    page = open_tab()
+    picture(page, "preflight")
+    for name in ("emergency stop tried", "dead-man tried"):
+        page.get_by_role("button", name=f"Confirm: {name}").click()
+    page.get_by_role("button", name="Start").click()
+
+    # Take over, correct, give back, judge; discard, and think better of it.
+    expect_recorded_episode(page, 0)
+    page.keyboard.down("ArrowUp")
+    expect_mode(page, "human")
+    time.sleep(0.5)
+    picture(page, "human")
+    page.keyboard.up("ArrowUp")
+    expect_mode(page, "hold")
+    page.keyboard.press("Enter")
+    expect_mode(page, "auto")
+    page.keyboard.press("s")
+    expect_mode(page, "review")
+    expect(page.locator("#review")).to_contain_text("with help")
+    picture(page, "review")
+    page.keyboard.press("u")
+    expect(page.locator("#review")).to_contain_text("discarded")
+    page.keyboard.press("u")
+    expect(page.locator("#review")).not_to_contain_text("discarded")
+    page.locator("#review [data-outcome=failure]").click()
+    expect(page.locator("#review [data-outcome=failure]")).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    page.keyboard.press("n")
+
+    # The stop stays until a person has said so, whoever loads the page anew.
+    expect_recorded_episode(page, 1)
+    page.keyboard.press("Escape")
+    expect_mode(page, "stop")
+    picture(page, "stop")
+    page.close()
+    page = open_tab()
+    expect_mode(page, "stop")
+    page.get_by_role("button", name=re.compile("Clear")).first.click()
+    page.keyboard.type("anna")
+    page.keyboard.press("Enter")
+    expect(page.locator("body[data-mode=ready], body[data-mode=review]")).to_be_visible()
+    if page.locator("body[data-mode=review]").count():
+        page.keyboard.press("n")
+    page.get_by_role("button", name="Start").click()
+
+    # A tab that is closed while it drives leaves the arm held, as another tab sees.
+    expect_recorded_episode(page, 2)
+    other = open_tab()
+    expect(other.locator("body[data-mode=auto] #action")).to_be_visible()
+    other.keyboard.down("ArrowUp")
+    expect_mode(page, "human")
+    other.close()
+    expect_mode(page, "hold")
+    page.keyboard.press("Enter")
+    expect_mode(page, "auto")
+
+    # The learner dies and comes back; the policy goes on meanwhile.
+    page.keyboard.press("f")
+    expect_mode(page, "review")
+    page.keyboard.press("n")
+    expect_recorded_episode(page, 3)
+    expect(page.locator("body")).to_contain_text(re.compile(r"weights [1-9]"))
+    sitting.learner.kill()
+    page.keyboard.press("s")
+    expect(page.locator("body")).to_contain_text("The learner is lost")
+    expect_mode(page, "review")
+    page.keyboard.press("n")
+    expect_recorded_episode(page, 4)
+    page.keyboard.press("s")
+    expect_mode(page, "review")
+    expect(page.locator("#learner")).to_contain_text("Learning")
+
+    page.get_by_role("button", name="End session").click()
+    page.get_by_role("button", name=re.compile("^End")).last.click()
+    assert sitting.process.wait(60) == 130, sitting.log.read_text()
+    store = EpisodeReader(sitting.run / "online")
+    assert [*store.ids()] == [f"online-{number}" for number in range(5)]
+    corrected = store.read("online-0")
+    assert (corrected.source == Source.HUMAN).sum() >= 2
+    assert corrected.metadata.operator == "anna"
+    assert {*store.labels("online-0")} == {"success"}
+    assert "robot-rl session --resume" in sitting.log.read_text()
