@@ -169,6 +169,7 @@ def _sit(folder: RunFolder, config: SessionConfig, *, headless: bool) -> None:
             hand_over=_hand_over(folder.config),
             seats={**station.seats, "supervisor": session.operator},
             watcher=session.operator,
+            awaits_person=True,
         )
         run = RunContext(folder, seated, sinks, lambda: asked() or session.ended())
         if session.open():

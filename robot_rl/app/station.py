@@ -37,6 +37,7 @@ class Station:
             for each plan, which is for benches whose clock waits too.
         seats: people who sit at the bench already, by seat: `demonstrator`, `supervisor`.
         watcher: who may take over at any time, also while a policy is judged; help counts then.
+        awaits_person: the environment sees to the person before each episode.
     """
 
     bench: Bench
@@ -45,6 +46,7 @@ class Station:
     chunking: ChunkingConfig | None = None
     seats: Mapping[str, Operator] = field(default_factory=dict[str, Operator])
     watcher: Operator | None = None
+    awaits_person: bool = False
 
     @classmethod
     def open(
@@ -136,6 +138,7 @@ class Station:
             operator=operator,
             human_source=human_source,
             explore=explore,
+            awaits_person=self.awaits_person,
         )
 
 

@@ -101,6 +101,8 @@ class Rollout:
         operator: the person, or None.
         human_source: what steps that the person drives are recorded as.
         explore: whether the online policy explores.
+        awaits_person: the environment sees to the person before each episode: whoever was lost in
+            the one before leaves the arm held, and does not end the run.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Rollout:
         operator: Operator | None = None,
         human_source: Source = Source.HUMAN,
         explore: bool = False,
+        awaits_person: bool = False,
     ) -> None:
         self._env = env
         self._agent = agent
@@ -119,6 +122,7 @@ class Rollout:
         self._operator = operator
         self._human_source = human_source
         self._explore = explore
+        self._awaits_person = awaits_person
 
     @property
     def take_overs(self) -> tuple[LeaseEvent, ...]:
@@ -195,7 +199,7 @@ class Rollout:
             return None
 
     def _begin(self, seed: int) -> Observation:
-        if self._operator and self._arbiter.lost:
+        if self._operator and self._arbiter.lost and not self._awaits_person:
             raise HardwareError(
                 f"{self._operator.name} was lost and nobody could take over: "
                 f"{self._arbiter.events[-1].detail}; see to the device, then resume the run"

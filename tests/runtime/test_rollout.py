@@ -351,6 +351,32 @@ def test_a_device_that_is_lost_leaves_the_arm_held_and_no_other_episode_begins(k
     assert bench.seeds == [0]
 
 
+def test_where_the_person_is_awaited_the_next_episode_begins_with_the_arm_held(kit):
+    env, _ = kit.env(horizon=4)
+
+    class Lost(kit.Person):
+        seed = 0
+
+        def reset(self, seed):
+            self.seed = seed
+            super().reset(seed)
+
+        def poll(self, observation):
+            if self.seed == 0 and self._step == 3:
+                raise HardwareError("the tab is closed")
+            return super().poll(observation)
+
+    online = kit.Steady((0.5, 0.0))
+    rollout = kit.rollout(env, kit.agent(online=online), operator=Lost((2,)), awaits_person=True)
+    run(kit, rollout)
+    assert run(kit, rollout, seed=1).source.tolist() == [
+        Source.HOLD,
+        Source.HOLD,
+        Source.HUMAN,
+        Source.POLICY,
+    ]
+
+
 def test_a_held_rollout_lets_a_person_drive_and_the_policy_in_the_next_episode(kit):
     env, _ = kit.env(horizon=4)
     rollout = kit.rollout(env, kit.agent(online=kit.Steady()), operator=kit.Person((2,)))
