@@ -36,6 +36,8 @@ releaseWhenLeft(motion, connection);
 
 /** @type {?import("./messages.js").View} */
 let view = null;
+/** Pictures come more often than views: what hangs on views is drawn anew for them alone. */
+let stale = true;
 
 connection.addEventListener("view", (event) => {
   view = event.detail;
@@ -60,11 +62,15 @@ function refresh() {
     review.update(view, status.live);
   }
   document.body.classList.toggle("moving", motion.active);
+  stale = true;
 }
 
 function draw() {
-  strips.draw();
-  panels.draw();
+  if (stale) {
+    strips.draw();
+    panels.draw();
+    stale = false;
+  }
   review.draw();
   requestAnimationFrame(draw);
 }
