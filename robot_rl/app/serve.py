@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from robot_rl.app.terminal import INTERRUPTED, Terminal
-from robot_rl.config.load import load
+from robot_rl.config.load import checked, load
 from robot_rl.config.model import Component, Config
 from robot_rl.core.errors import ConfigError, RobotRlError
 from robot_rl.policies.base import BasePolicy
@@ -158,11 +158,7 @@ def _server(config: ServerConfig, arguments: Arguments) -> ServerConfig:
     names = ("host", "port", "unix", "api_key_file", "admin_key_file", "tls_cert", "tls_key")
     given = {name: getattr(arguments, name) for name in names}
     said = {name: value for name, value in given.items() if value is not None}
-    try:
-        return ServerConfig.model_validate({**config.model_dump(), **said})
-    except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise ConfigError("; ".join(lines)) from error
+    return checked(ServerConfig, {**config.model_dump(), **said})
 
 
 def _serve(builders: Builders, config: ServerConfig) -> None:

@@ -27,6 +27,7 @@ from robot_rl.app.run_folder import DIRECT, RunFolder
 from robot_rl.app.station import Station, blocking_player
 from robot_rl.app.terminal import INTERRUPTED, Terminal
 from robot_rl.app.through import open_station
+from robot_rl.config.load import checked
 from robot_rl.config.model import Buildable
 from robot_rl.control.arbiter import HandOver
 from robot_rl.control.watchdog import watched
@@ -35,6 +36,7 @@ from robot_rl.core.protocol import Bench, Operator
 from robot_rl.envs.robot_env import RobotEnv
 from robot_rl.policies.ready_base import RunBase
 from robot_rl.runtime.events import EventLog, Sink
+from robot_rl.runtime.improve import PHASE
 from robot_rl.session.checks import checks_of
 from robot_rl.session.checks_of_streams import Streams
 from robot_rl.session.config import SessionConfig
@@ -99,7 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(arguments.threads)
     try:
         folder = open_folder(arguments.config, arguments.resume, arguments.runs)
-        _sit(folder, _config(folder, arguments), headless=arguments.headless)
+        config = _config(folder, arguments)
+        _sit(_never_waiting(folder), config, headless=arguments.headless)
     except Stopped as stopped:
         again = str(stopped).replace("robot-rl run", "robot-rl session")
         Terminal.standard().error(again, style="yellow")
@@ -121,6 +124,11 @@ def _config(folder: RunFolder, arguments: Arguments) -> SessionConfig:
             f"{folder.path} goes through {folder.through}: a session is of a bench in its own "
             "process; in a live graph the person sits at the graph's operator node"
         )
+    if folder.summary_of(PHASE) is not None:
+        raise ConfigError(
+            f"{folder.path} has finished its online phase; begin another run, with more "
+            "improve.env_steps"
+        )
     said = folder.config.session
     if not (arguments.operator or said):
         raise ConfigError("who sits at the session? Say --operator NAME")
@@ -129,7 +137,13 @@ def _config(folder: RunFolder, arguments: Arguments) -> SessionConfig:
         words["operator"] = arguments.operator
     if arguments.port is not None:
         words["page"] = {**words.get("page", {}), "port": arguments.port}
-    return SessionConfig.model_validate(words)
+    return checked(SessionConfig, words)
+
+
+def _never_waiting(folder: RunFolder) -> RunFolder:
+    """The run's folder, with a learner that the loop never waits for: a person is at the arm."""
+    learner = {"learner_process": True, "learner_lag_updates": None}
+    return RunFolder(folder.path, folder.config.model_copy(update=learner), folder.through)
 
 
 def _sit(folder: RunFolder, config: SessionConfig, *, headless: bool) -> None:

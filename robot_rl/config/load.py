@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,6 +40,19 @@ def load[C: Config](path: Path | str, model: type[C], overrides: Sequence[str] =
     except ValidationError as error:
         lines = [_line(detail, root, overridden) for detail in error.errors()]
         raise ConfigError("\n".join(lines)) from error
+
+
+def checked[C: Config](model: type[C], values: Mapping[str, Any]) -> C:
+    """Make a `model` of values that come from elsewhere than a file, as from a command line.
+
+    Raises:
+        ConfigError: naming each value that is wrong.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise ConfigError("; ".join(lines)) from error
 
 
 def save(config: Config, path: Path) -> None:
