@@ -16,6 +16,9 @@ import pytest
 
 from robot_rl.app.simulator import free_domain
 
+# A page that is served for real, and the desk behind it.
+sys.path.append(str(Path(__file__).parents[1] / "session" / "page"))
+
 # Read when a message module is imported, and by whatever is started from here.
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"

@@ -12,7 +12,7 @@ import getpass
 import os
 import sys
 
-from robot_rl.session.terminal.process import URL_VARIABLE
+from robot_rl.session.client.address import URL_VARIABLE
 from robot_rl.session.terminal.visit import run_terminal
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from robot_rl.session.client.line import Status
 from robot_rl.session.mode import Mode
 from robot_rl.session.terminal.clock_text import clock_text
-from robot_rl.session.terminal.line import Status
 from robot_rl.session.view import View
 
 LOST = "lost"

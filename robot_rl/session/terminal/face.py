@@ -11,9 +11,9 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from robot_rl.session.client.line import Status
 from robot_rl.session.terminal.banner import banner
 from robot_rl.session.terminal.key import HELP, STOP_KEY, legal_keys
-from robot_rl.session.terminal.line import Status
 from robot_rl.session.terminal.news import News
 from robot_rl.session.terminal.report import report
 from robot_rl.session.view import View

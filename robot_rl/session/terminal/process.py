@@ -14,8 +14,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from robot_rl.core.errors import ConfigError
+from robot_rl.session.client.address import URL_VARIABLE
 
-URL_VARIABLE = "ROBOT_RL_SESSION_URL"
 _ENDING_S = 5.0
 
 

@@ -11,6 +11,8 @@ from typing import ClassVar
 from textual import events
 from textual.app import App, ComposeResult
 
+from robot_rl.session.client.line import Heard, Line
+from robot_rl.session.client.post import stop_by_post
 from robot_rl.session.command import Answer
 from robot_rl.session.mode import Verb
 from robot_rl.session.terminal.dialog import Choice, Dialog, help_dialog
@@ -27,9 +29,7 @@ from robot_rl.session.terminal.key import (
     key_of,
     verb_of,
 )
-from robot_rl.session.terminal.line import Heard, Line
 from robot_rl.session.terminal.news import Level, News
-from robot_rl.session.terminal.post import stop_by_post
 from robot_rl.session.terminal.report import asking
 from robot_rl.session.terminal.wish import ASKING, arguments_of, question_for
 from robot_rl.session.view import View

@@ -7,8 +7,8 @@ import signal
 import sys
 
 from robot_rl.core.errors import RobotRlError
-from robot_rl.session.terminal.address import Address
-from robot_rl.session.terminal.line import Line
+from robot_rl.session.client.address import Address
+from robot_rl.session.client.line import Line
 from robot_rl.session.terminal.process import require_terminal
 from robot_rl.session.terminal.screen import SessionScreen
 
@@ -28,7 +28,7 @@ def run_terminal(url: str) -> int:
 
 
 async def _attend(address: Address) -> int:
-    line = Line(address)
+    line = Line(address, "terminal")
     try:
         await line.open()
         screen = SessionScreen(line)

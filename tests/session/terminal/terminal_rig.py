@@ -12,9 +12,9 @@ from page_rig import Page, view
 from textual import events
 from textual.pilot import Pilot
 
+from robot_rl.session.client.address import Address
+from robot_rl.session.client.line import Line
 from robot_rl.session.mode import Mode
-from robot_rl.session.terminal.address import Address
-from robot_rl.session.terminal.line import Line
 from robot_rl.session.terminal.screen import SessionScreen
 from robot_rl.session.view import (
     ActionView,
@@ -145,7 +145,7 @@ class Seat:
 
 @asynccontextmanager
 async def seat(page: Page, size: tuple[int, int] = (80, 24)) -> AsyncIterator[Seat]:
-    line = Line(Address.parse(page.process.url))
+    line = Line(Address.parse(page.process.url), "terminal")
     await line.open()
     async with SessionScreen(line).run_test(size=size) as pilot:
         sitting = Seat(page, line, pilot)

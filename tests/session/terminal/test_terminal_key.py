@@ -10,8 +10,8 @@ from terminal_rig import full
 
 import robot_rl.session.page
 from robot_rl.core.errors import ConfigError
+from robot_rl.session.client.address import Address
 from robot_rl.session.mode import LEGAL, Mode, Verb
-from robot_rl.session.terminal.address import Address
 from robot_rl.session.terminal.drive import Drive
 from robot_rl.session.terminal.held import AGAIN_S, FIRST_S, REPEAT_S, HeldKey
 from robot_rl.session.terminal.key import MOVES, PAGE_ASKS, key_of, legal_keys, verb_of

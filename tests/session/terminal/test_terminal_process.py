@@ -18,9 +18,9 @@ from pathlib import Path
 
 from terminal_rig import full
 
+from robot_rl.session.client.address import URL_VARIABLE
 from robot_rl.session.command import Command, Gone, Motion
 from robot_rl.session.mode import Verb
-from robot_rl.session.terminal.process import URL_VARIABLE
 
 WAIT_S = 40.0
 COMMAND = (sys.executable, "-m", "robot_rl.session.terminal")

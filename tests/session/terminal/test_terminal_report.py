@@ -6,9 +6,9 @@ import msgspec
 import pytest
 from terminal_rig import full
 
+from robot_rl.session.client.line import Status
 from robot_rl.session.mode import Mode
 from robot_rl.session.terminal.banner import banner
-from robot_rl.session.terminal.line import Status
 from robot_rl.session.terminal.news import News
 from robot_rl.session.terminal.report import report
 from robot_rl.session.view import Notice

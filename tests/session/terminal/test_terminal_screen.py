@@ -11,10 +11,10 @@ from terminal_rig import CHECKS, full, seat
 from textual import events
 
 from robot_rl.core.errors import ConfigError
+from robot_rl.session.client.address import Address
+from robot_rl.session.client.line import Absent, Line
 from robot_rl.session.command import Command, Gone, Motion
 from robot_rl.session.mode import Mode, Verb
-from robot_rl.session.terminal.address import Address
-from robot_rl.session.terminal.line import Absent, Line
 from robot_rl.session.view import Notice
 
 
@@ -251,16 +251,16 @@ def test_a_lost_line_mends_itself(page):
 
 
 def test_a_wrong_token_and_an_empty_port_are_told_apart(page):
-    wrong = Line(Address.parse(page.process.url + "x"))
+    wrong = Line(Address.parse(page.process.url + "x"), "terminal")
     with pytest.raises(ConfigError, match="token in this address is not the session's"):
         asyncio.run(wrong.open())
     with pytest.raises(Absent, match="no session answers"):
-        asyncio.run(Line(Address.parse("http://127.0.0.1:9/#token=x")).open())
+        asyncio.run(Line(Address.parse("http://127.0.0.1:9/#token=x"), "terminal").open())
 
 
 def test_what_was_asked_before_the_line_was_lost_is_not_asked_after(page: Page):
     async def drop() -> list[Verb]:
-        line = Line(Address.parse(page.process.url))
+        line = Line(Address.parse(page.process.url), "terminal")
         await line.open()
         line.command(Verb.SUCCESS)
         await line.close()

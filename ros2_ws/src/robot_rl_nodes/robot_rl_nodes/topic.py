@@ -44,6 +44,7 @@ from robot_rl_msgs.msg import (
     RewardStamped,
     RobotState,
     SafetyState,
+    SessionState,
 )
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -180,6 +181,7 @@ SAFETY_STATE = _topic("safety/state", SafetyState, Quality.STATE)
 REWARD = _topic("reward", RewardStamped, Quality.EVENT)
 EPISODE_STATE = _topic("episode/state", EpisodeState, Quality.STATE)
 EPISODE_EVENT = _topic("episode/events", EpisodeEvent, Quality.EVENT)
+SESSION_STATE = _topic("session/state", SessionState, Quality.STATE)
 
 DIAGNOSTICS = _topic("/diagnostics", DiagnosticArray, Quality.EVENT)
 CLOCK = _topic("/clock", Clock, Quality.SENSOR)
@@ -197,6 +199,7 @@ TACTILE_BACKGROUND = "tactile/{name}/set_background"
 POLICY_LOAD = "policy/load"
 EPISODE_RUN = "episode/run"
 EPISODE_LABEL = "episode/label"
+SESSION_COMMAND = "session/command"
 SIM_ADVANCE = "sim/advance"
 SIM_CAPTURE = "sim/capture"
 SIM_FAULT = "sim/inject_fault"

@@ -7,9 +7,9 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
 import msgspec
 
+from robot_rl.session.client.address import Address
 from robot_rl.session.mode import Verb
 from robot_rl.session.page.message import Script
-from robot_rl.session.terminal.address import Address
 
 _PATIENCE_S = 2.0
 

@@ -8,6 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from robot_rl.core.errors import ConfigError
 
+URL_VARIABLE = "ROBOT_RL_SESSION_URL"
+"""The address in the environment, which only the same user can read."""
+
 _EXAMPLE = "expected what the session printed: http://127.0.0.1:8400/#token=..."
 
 

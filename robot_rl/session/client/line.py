@@ -14,16 +14,15 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from robot_rl.core.errors import ConfigError, RobotRlError
+from robot_rl.session.client.address import Address
 from robot_rl.session.command import Answer
 from robot_rl.session.mode import Verb
 from robot_rl.session.page.message import PROTOCOL, Asked, Hello, Moved
-from robot_rl.session.terminal.address import Address
 from robot_rl.session.view import View
 
 STALE_S = 1.0
 """Without a view for so long, nothing can be asked for but a stop."""
 
-_NAME = "terminal"
 _PATIENCE_S = 5.0
 _DEAD_S = 4.0
 """A socket that shows nothing for so long is taken for dead, whatever the network says."""
@@ -50,6 +49,7 @@ class Told(msgspec.Struct, frozen=True):
 
 
 Heard = View | Answer | Told
+Argument = str | int | float | bool | None
 
 _TOLD = msgspec.json.Decoder(Told)
 _VIEW = msgspec.json.Decoder(View)
@@ -76,6 +76,7 @@ class Line:
 
     Args:
         address: of the session.
+        name: kind of client, as in `terminal`; the session numbers them.
         clock: seconds that only grow.
 
     Attributes:
@@ -83,8 +84,11 @@ class Line:
         client: the name that the session gave; empty while there is no line.
     """
 
-    def __init__(self, address: Address, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, address: Address, name: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.address = address
+        self._name = name
         self.client = ""
         self._clock = clock
         self._viewed_s = clock()
@@ -123,7 +127,7 @@ class Line:
                 max_size=_MAX_BYTES,
                 write_limit=_MOST_WAITING_BYTES,
             )
-            hello = Hello(token=self.address.token, protocol=PROTOCOL, name=_NAME)
+            hello = Hello(token=self.address.token, protocol=PROTOCOL, name=self._name)
             await self._socket.send(_text(hello), text=True)
             async with asyncio.timeout(_PATIENCE_S):
                 told = _TOLD.decode(await self._socket.recv())
@@ -157,10 +161,10 @@ class Line:
             self._tries += 1
 
     async def close(self) -> None:
-        """Leave: whoever holds the arm with this terminal lets go of it."""
+        """Leave: whoever holds the arm with this client lets go of it."""
         await self._drop()
 
-    def command(self, verb: Verb, arguments: Mapping[str, str | int] | None = None) -> int:
+    def command(self, verb: Verb, arguments: Mapping[str, Argument] | None = None) -> int:
         """Ask for something; return the number that its answer has, 0 if it cannot be sent."""
         number = self._count()
         asked = Asked(number=number, verb=verb, arguments=dict(arguments or {}))

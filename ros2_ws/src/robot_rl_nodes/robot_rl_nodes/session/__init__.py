@@ -1,0 +1,1 @@
+"""The line to a correction session, and what goes over it."""
