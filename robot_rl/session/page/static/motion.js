@@ -55,7 +55,7 @@ export class Motion {
   update(view, live) {
     this.#action = view?.action ?? null;
     this.#speed = view?.key_speed ?? 0;
-    this.#legal = live && view.legal.includes("take_over");
+    this.#legal = live && (view?.legal.includes("take_over") ?? false);
     if (!this.#legal) this.release();
     // Who else drives may move the gripper: the next person goes on from where it is.
     if (view?.mode !== "human" && view?.mode !== "hold") this.#gripper = null;
