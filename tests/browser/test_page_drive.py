@@ -223,7 +223,11 @@ def test_all_can_be_reached_by_tab(page: Page, session: MadeUpSession) -> None:
 
 def test_space_on_a_button_presses_the_button_alone(page: Page, session: MadeUpSession) -> None:
     session.begin(Mode.AUTO)
-    page.locator(".verb[data-verb=failure]").focus()
+    failure = page.locator(".verb[data-verb=failure]")
+    # What is not shown yet does not take the focus.
+    expect(failure).to_be_visible()
+    failure.focus()
+    expect(failure).to_be_focused()
     page.keyboard.press("Space")
     session.wait_command(Verb.FAILURE)
     assert [c.verb for c in session.commands] == [Verb.FAILURE]

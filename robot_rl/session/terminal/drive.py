@@ -61,7 +61,9 @@ class Drive:
         if not self._legal:
             self.release()
         # Who else drives may move the gripper: the next person goes on from where it is.
-        if view is None or view.mode not in (Mode.HUMAN, Mode.HOLD):
+        mine = view is not None and view.mode in (Mode.HUMAN, Mode.HOLD)
+        # What was toggled just now is not in any view yet.
+        if not mine and self._clock() >= self._gripper_until_s:
             self._gripper = None
         # In an episode's first instant nobody knows yet what the gripper does: keys wait for that.
         self._allowed = self._legal and self._action is not None

@@ -58,7 +58,9 @@ export class Motion {
     this.#legal = live && (view?.legal.includes("take_over") ?? false);
     if (!this.#legal) this.release();
     // Who else drives may move the gripper: the next person goes on from where it is.
-    if (view?.mode !== "human" && view?.mode !== "hold") this.#gripper = null;
+    const mine = view?.mode === "human" || view?.mode === "hold";
+    // What was toggled just now is not in any view yet.
+    if (!mine && performance.now() >= this.#gripper_until) this.#gripper = null;
     // In an episode's first instant nobody knows yet what the gripper does: keys wait for that.
     this.#allowed = this.#legal && this.#action !== null;
   }
