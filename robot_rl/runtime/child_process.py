@@ -6,7 +6,9 @@ Not here: what is said over the pipes.
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
+import os
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -101,6 +103,16 @@ class ChildProcess:
         except OSError as error:
             return f"nothing ({error})"
         return "\n".join(lines[-_LOG_LINES:]) or "nothing"
+
+
+def redirect_stderr(log: str) -> None:
+    """In the child: let all that it says on its way out, by a native library too, go to a file."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
 
 
 @contextlib.contextmanager

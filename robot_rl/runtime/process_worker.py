@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import logging
 import os
 import select
 import time
@@ -20,6 +19,7 @@ import torch
 
 from robot_rl.core.errors import ConfigError, ContractError, LearningError, did_you_mean
 from robot_rl.core.types import Observation, Transition
+from robot_rl.runtime.child_process import redirect_stderr
 from robot_rl.runtime.link import published
 from robot_rl.runtime.wire import (
     Amend,
@@ -55,7 +55,7 @@ def main(
     outbox: Connection,
 ) -> None:
     """Serve until the actor closes the line or dies. What goes wrong ends up in `log`."""
-    _redirect_stderr(log)
+    redirect_stderr(log)
     os.nice(_NICE)
     torch.set_num_threads(threads)
     worker = import_factory(factory)(arguments)
@@ -203,13 +203,3 @@ class LearnerServer:
 
     def _send(self, reply: Reply) -> None:
         self._outbox.send_bytes(encode_message(reply))
-
-
-def _redirect_stderr(log: str) -> None:
-    """Let everything that is said on the way out, by a native library too, go to a file."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )

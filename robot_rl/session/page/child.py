@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import logging
-import os
 from multiprocessing.connection import Connection
 
 from robot_rl.core.errors import ConfigError
+from robot_rl.runtime.child_process import redirect_stderr
 from robot_rl.session.page.line import Failed, encode
 
 _SERVER = "robot_rl.session.page.server"
@@ -25,7 +24,7 @@ def main(
     outbox: Connection,
 ) -> None:
     """Serve the page until the other end hangs up. What goes wrong ends up in `log`."""
-    _redirect_stderr(log)
+    redirect_stderr(log)
     try:
         # Only here, so that the loop's process does without the packages of a web server.
         server = importlib.import_module(_SERVER)
@@ -35,13 +34,3 @@ def main(
         outbox.send_bytes(encode(Failed(words=words)))
     except ConfigError as error:
         outbox.send_bytes(encode(Failed(words=str(error))))
-
-
-def _redirect_stderr(log: str) -> None:
-    """Let everything that is said on the way out, by a native library too, go to a file."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
