@@ -11,8 +11,8 @@ from robot_rl.app.base import load_base
 from robot_rl.app.improved import check_base
 from robot_rl.app.run_context import RunContext
 from robot_rl.app.run_folder import RunFolder
-from robot_rl.app.station import Station, blocking_player
-from robot_rl.core.spec import TaskSpec
+from robot_rl.app.station import blocking_player
+from robot_rl.core.recording import RecordingSpec
 from robot_rl.data.judged import as_judged
 from robot_rl.data.store.episode_reader import EpisodeReader
 from robot_rl.policies.ready_base import RunBase
@@ -32,7 +32,8 @@ def open_link(run: RunContext, base: RunBase) -> Iterator[LearnerLink]:
     """
     link: LearnerLink
     if run.config.learner_process:
-        arguments = json.dumps({"folder": str(run.folder.path)})
+        recording = run.station.recording.to_json()
+        arguments = json.dumps({"folder": str(run.folder.path), "recording": recording})
         factory = f"{worker_from_folder.__module__}:{worker_from_folder.__name__}"
         link = ProcessLink(
             factory,
@@ -42,7 +43,7 @@ def open_link(run: RunContext, base: RunBase) -> Iterator[LearnerLink]:
             silence_s=run.config.learner_timeout_s,
         )
     else:
-        link = InlineLink(build_worker(run.folder, run.task, run.station, base))
+        link = InlineLink(build_worker(run.folder, run.station.recording, base))
     try:
         yield link
     finally:
@@ -50,16 +51,18 @@ def open_link(run: RunContext, base: RunBase) -> Iterator[LearnerLink]:
 
 
 def worker_from_folder(arguments: str) -> LearnerWorker:
-    """Build the worker in a process that knows only the run's folder (JSON: `folder`)."""
-    folder = RunFolder.open(Path(json.loads(arguments)["folder"]))
-    station = Station.of_run(folder.config)
-    base = load_base(folder, station.bench.task)
-    return build_worker(folder, station.bench.task, station, base)
+    """Build the worker in a process of its own, which must not touch the bench.
+
+    Args:
+        arguments: JSON: `folder` of the run, and `recording`, what its episodes have in common.
+    """
+    given = json.loads(arguments)
+    folder = RunFolder.open(Path(given["folder"]))
+    recording = RecordingSpec.from_json(given["recording"])
+    return build_worker(folder, recording, load_base(folder, recording.task))
 
 
-def build_worker(
-    folder: RunFolder, task: TaskSpec, station: Station, base: RunBase
-) -> LearnerWorker:
+def build_worker(folder: RunFolder, recording: RecordingSpec, base: RunBase) -> LearnerWorker:
     """Fill the buffers from the stores and restore the last checkpoint, if there is one.
 
     Steps that were recorded after the checkpoint are in the buffers too; their updates are owed.
@@ -69,12 +72,12 @@ def build_worker(
     """
     config = folder.config
     player = blocking_player(base)
-    demos = EpisodeReader(folder.demos, station.recording)
+    demos = EpisodeReader(folder.demos, recording)
     good = [relabel_base(e, player) for e in demos if succeeded(e)]
     learner = config.learner.build(base, config.seed)
     reward = config.reward.build()
-    worker = LearnerWorker(learner, task, config.schedule, good, config.seed, reward)
-    online = EpisodeReader(folder.online, station.recording)
+    worker = LearnerWorker(learner, recording.task, config.schedule, good, config.seed, reward)
+    online = EpisodeReader(folder.online, recording)
     for episode in (as_judged(online, episode_id) for episode_id in online.ids()):
         check_base(episode.metadata.base_fingerprint, base, folder.online)
         worker.add_episode(episode)

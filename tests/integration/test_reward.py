@@ -22,7 +22,7 @@ REWARDS = Path(__file__).parents[2] / "configs" / "rewards"
 def drawn_rewards(kit, folder: RunFolder) -> torch.Tensor:
     """What a worker of the run would pay for the steps of its first cycle."""
     run = kit.context(folder)
-    worker = build_worker(folder, run.task, run.station, run.base())
+    worker = build_worker(folder, run.station.recording, run.base())
     batches = []
 
     def update(given, *, train_actor=True):
