@@ -16,7 +16,7 @@ from robot_rl.core.clock import NS_PER_S
 from robot_rl.core.errors import ContractError
 from robot_rl.core.types import Image
 from robot_rl.sensing.freshness import Repetition
-from robot_rl.sensing.motion import Motion
+from robot_rl.session.arm import SeenArm
 from robot_rl.session.config import SessionConfig
 from robot_rl.session.view import CameraView, Frame
 
@@ -30,21 +30,28 @@ class LiveCamera:
 
     Args:
         name: of the camera.
-        size: width and height that are expected [pixels].
+        size: width and height that are expected [pixels]; None if only its pictures tell.
         config: of the session.
-        motion: of the arm.
+        arm: that it sees.
     """
 
     def __init__(
-        self, name: str, size: tuple[int, int], config: SessionConfig, motion: Motion
+        self,
+        name: str,
+        size: tuple[int, int] | None,
+        config: SessionConfig,
+        arm: SeenArm,
     ) -> None:
         self.name = name
         self.size = size
+        """Width and height of its pictures [pixels]; None while nobody knows."""
         self.complaint = ""
         """What is wrong with it, beside its pictures."""
         self._frozen_s, self._still_s = config.camera_frozen_s, config.camera_still_s
         self._period_ns = round(NS_PER_S / config.camera_rate_hz)
-        self._while_moving = Repetition(name, motion)
+        self._arm = arm
+        self._motion = arm.motion
+        self._while_moving = Repetition(name, arm.motion)
         self._ever = Repetition(name, None)
         self._lock = threading.Lock()
         self._stamps: deque[int] = deque(maxlen=_MOST_STAMPS)
@@ -104,10 +111,11 @@ class LiveCamera:
             newest_ns = self._stamps[-1] if self._stamps else None
         span_ns = stamps[-1] - stamps[0] if stamps else 0
         wrong = [words for words in (self._failure, self._still, self.complaint) if words]
+        width, height = self.size or (0, 0)
         return CameraView(
             name=self.name,
-            width=self.size[0],
-            height=self.size[1],
+            width=width,
+            height=height,
             rate_hz=(len(stamps) - 1) * NS_PER_S / span_ns if span_ns else 0.0,
             age_s=None if newest_ns is None else max(0, now_ns - newest_ns) / NS_PER_S,
             frozen=bool(self._failure or self._still),
@@ -116,6 +124,9 @@ class LiveCamera:
 
     def _judge(self, image: Image, stamp_ns: int) -> str:
         """Why the picture counts as frozen; empty if it does not."""
+        motion = self._arm.motion
+        if motion is not self._motion:
+            self._motion, self._while_moving = motion, Repetition(self.name, motion)
         moving_s = self._while_moving.seconds(image, stamp_ns)
         still_s = self._ever.seconds(image, stamp_ns)
         if moving_s > self._frozen_s:

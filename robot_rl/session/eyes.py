@@ -1,38 +1,36 @@
 """The cameras for a person to see: the bench's own picture, and those that the policy is given.
 
-Drawing and copying happen in threads of their own; the control loop hands pictures over and goes
-on.
+Drawing, looking and copying happen in threads of their own; the control loop hands pictures over
+and goes on.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Container, Sequence
 from typing import Protocol
 
-import numpy as np
-from PIL import Image as Pictures
-
 from robot_rl.core.clock import NS_PER_S, Clock
-from robot_rl.core.errors import ConfigError, DependencyError, did_you_mean
-from robot_rl.core.spec import IMAGE_PREFIX, JOINT_POSITION, TCP_POSE, TaskSpec
+from robot_rl.core.errors import ConfigError, ContractError, DependencyError
+from robot_rl.core.protocol import Sensor
+from robot_rl.core.spec import IMAGE_PREFIX, TaskSpec
 from robot_rl.core.types import Image, Observation
-from robot_rl.sensing.motion import Motion, MotionScale
+from robot_rl.session.arm import SeenArm
 from robot_rl.session.camera import LiveCamera
 from robot_rl.session.config import SessionConfig
+from robot_rl.session.reference import references_of
 from robot_rl.session.view import CameraView, Frame
 
 _LOG = logging.getLogger(__name__)
 _DRAWN, _DRAWN_TOO = "front", "scene"
-"""Name of the bench's picture, and where the policy has a camera of that name."""
-_MOVED = MotionScale(distance_m=0.005, angle_rad=0.02, time_s=1.0)
-"""What every camera that sees the arm must show."""
+"""Name of the bench's picture, and where there is a camera of that name."""
 _AGAIN_S = 1.0
+_LOOK_S = 0.005
+"""How often the watched cameras are asked: a few times for each picture of a fast one."""
 _ENDED_WITHIN_S = 5.0
-_MOST_REFERENCE_PIXELS = 16_000_000
 
 
 class SeenBench(Protocol):
@@ -56,31 +54,45 @@ class Eyes:
         bench: its clock stamps the pictures.
         config: of the session.
         show: takes the frames; called from threads of this object, returns at once.
+        watched: cameras that may be asked from any thread at any time. Their pictures, under
+            `observation.images.` and the camera's name, are shown as they come, whether or not
+            an episode runs; what an observation holds of these cameras is not.
 
     Raises:
-        ConfigError: if there is a reference picture for no camera, or one that cannot be read.
+        ConfigError: if there is a reference picture for no camera, or one that cannot be read, or
+            a camera is watched twice.
     """
 
     def __init__(
-        self, bench: SeenBench, config: SessionConfig, show: Callable[[Frame], None]
+        self,
+        bench: SeenBench,
+        config: SessionConfig,
+        show: Callable[[Frame], None],
+        watched: Sequence[Sensor] = (),
     ) -> None:
         self._bench = bench
         self._config = config
         self._show = show
-        self._motion = Motion(_MOVED)
+        self._arm = SeenArm(bench.task.action.period_s)
+        self._watched = _by_name(watched)
         images = bench.task.observation.images
-        self._own = {
-            key: self._camera(key.removeprefix(IMAGE_PREFIX), (spec.width, spec.height))
+        sizes: dict[str, tuple[int, int] | None] = {
+            key.removeprefix(IMAGE_PREFIX): (spec.width, spec.height)
             for key, spec in images.items()
         }
-        taken = [camera.name for camera in self._own.values()]
-        size = (config.camera_width, config.camera_height)
-        self.drawn_name = _DRAWN_TOO if _DRAWN in taken else _DRAWN
+        # A watched camera is seen as large as it sees, and not as a policy is given it.
+        sizes.update(dict.fromkeys(self._watched))
+        self._cameras = {name: self._camera(name, size) for name, size in sizes.items()}
+        self._own = {
+            key: self._cameras[name]
+            for key in images
+            if (name := key.removeprefix(IMAGE_PREFIX)) not in self._watched
+        }
+        self.drawn_name = _free_name(self._cameras)
         """Name of the bench's own picture, whether or not there is one."""
-        drawn = self._camera(self.drawn_name, size)
+        drawn = self._camera(self.drawn_name, (config.camera_width, config.camera_height))
         self._drawn: LiveCamera | None = drawn
-        self._references = self._read_references(config.reference)
-        self._reference_number = 0
+        self._references = references_of(config.reference, {drawn.name: drawn, **self._cameras})
         self._arrived = threading.Event()
         self._ended = threading.Event()
         self._threads = [
@@ -88,6 +100,10 @@ class Eyes:
         ]
         if self._own:
             self._threads.append(threading.Thread(target=self._pass_on, name="eyes", daemon=True))
+        if self._watched:
+            self._threads.append(
+                threading.Thread(target=self._watch, name="eyes watching", daemon=True)
+            )
 
     def start(self) -> None:
         """Show the reference pictures, then what is seen."""
@@ -107,9 +123,7 @@ class Eyes:
 
     def observed(self, observation: Observation) -> None:
         """Take the pictures of an observation, or of a sensor's sample; returns at once."""
-        vectors = observation.vectors
-        places = {key: vectors[key] for key in (TCP_POSE, JOINT_POSITION) if key in vectors}
-        self._motion.update(places, observation.stamp_ns)
+        self._arm.see(observation)
         any_new = False
         for key, image in observation.images.items():
             if camera := self._own.get(key):
@@ -122,26 +136,16 @@ class Eyes:
         """How each camera stands, the bench's own picture first."""
         now_ns = self._bench.clock.now_ns()
         drawn = [self._drawn] if self._drawn else []
-        return tuple(camera.view(now_ns) for camera in (*drawn, *self._own.values()))
+        return tuple(camera.view(now_ns) for camera in (*drawn, *self._cameras.values()))
 
     def show_references(self) -> None:
         """Show the pictures that the cameras' poses are compared with, once more."""
-        self._reference_number += 1
-        for name, image in self._references.items():
-            height, width = image.shape[:2]
-            frame = Frame(
-                camera=name,
-                number=self._reference_number,
-                stamp_ns=self._bench.clock.now_ns(),
-                width=width,
-                height=height,
-                rgb=image.tobytes(),
-                reference=True,
-            )
-            self._show(frame)
+        for reference in self._references.values():
+            if frame := reference.frame(self._bench.clock.now_ns()):
+                self._show(frame)
 
-    def _camera(self, name: str, size: tuple[int, int]) -> LiveCamera:
-        return LiveCamera(name, size, self._config, self._motion)
+    def _camera(self, name: str, size: tuple[int, int] | None) -> LiveCamera:
+        return LiveCamera(name, size, self._config, self._arm)
 
     def _draw(self, camera: LiveCamera) -> None:
         """See the bench again and again, in a thread."""
@@ -180,35 +184,43 @@ class Eyes:
                 except Exception as error:  # noqa: BLE001 - the view tells it, the arm goes on
                     self._fail(camera, error)
 
+    def _watch(self) -> None:
+        """Show what the watched cameras see, in a thread."""
+        due_s = dict.fromkeys(self._watched, 0.0)
+        while not self._ended.wait(_LOOK_S):
+            for name, sensor in self._watched.items():
+                if time.monotonic() < due_s[name]:
+                    continue
+                try:
+                    self._look(sensor)
+                except Exception as error:  # noqa: BLE001 - the view tells it, the others go on
+                    self._fail(self._cameras[name], error)
+                    due_s[name] = time.monotonic() + _AGAIN_S
+
+    def _look(self, sensor: Sensor) -> None:
+        sample, camera = sensor.latest(), self._cameras[sensor.name]
+        if sample is None:
+            return
+        image = sample.images.get(IMAGE_PREFIX + sensor.name)
+        if image is None:
+            raise ContractError(
+                f"it gives {list(sample.images)}, expected {IMAGE_PREFIX + sensor.name}"
+            )
+        if camera.take(image, _taken_ns(sensor.name, sample)):
+            self._tell(camera)
+
     def _tell(self, camera: LiveCamera) -> None:
-        if frame := camera.frame():
+        frame = camera.frame()
+        if frame is None:
+            return
+        self._show(frame)
+        reference = self._references.get(camera.name)
+        if reference and reference.compare() and (frame := reference.frame(frame.stamp_ns)):
             self._show(frame)
 
     def _fail(self, camera: LiveCamera, error: Exception) -> None:
         if camera.fail(f"no picture: {type(error).__name__}: {error}"):
             _LOG.error("camera %s", camera.name, exc_info=error)
-
-    def _read_references(self, files: Mapping[str, Path]) -> dict[str, Image]:
-        """The pictures of the right size; of others their camera is told."""
-        drawn = [self._drawn] if self._drawn else []
-        cameras = {camera.name: camera for camera in (*drawn, *self._own.values())}
-        references: dict[str, Image] = {}
-        for name, file in files.items():
-            if name not in cameras:
-                raise ConfigError(
-                    f"reference: there is no camera {name!r}{did_you_mean(name, cameras)}"
-                )
-            image = _read(file)
-            got, expected = (image.shape[1], image.shape[0]), cameras[name].size
-            if got == expected:
-                references[name] = image
-                continue
-            cameras[name].complaint = (
-                f"the reference picture {file} is {got[0]} x {got[1]}, expected "
-                f"{expected[0]} x {expected[1]}: it is not shown"
-            )
-            _LOG.warning("camera %s: %s", name, cameras[name].complaint)
-        return references
 
 
 def _taken_ns(camera: str, observation: Observation) -> int:
@@ -218,21 +230,14 @@ def _taken_ns(camera: str, observation: Observation) -> int:
     return observation.stamp_ns - round(age_s * NS_PER_S)
 
 
-def _read(file: Path) -> Image:
-    """Read a picture as uint8[height, width, 3].
+def _free_name(taken: Container[str]) -> str:
+    further = (f"{_DRAWN_TOO} {number}" for number in itertools.count(2))
+    names = itertools.chain((_DRAWN, _DRAWN_TOO), further)
+    return next(name for name in names if name not in taken)
 
-    Raises:
-        ConfigError: if it cannot be read.
-    """
-    try:
-        with Pictures.open(file) as picture:
-            if picture.width * picture.height > _MOST_REFERENCE_PIXELS:
-                raise ConfigError(
-                    f"reference: {file} is {picture.width} x {picture.height}, expected the size "
-                    "of the camera's pictures"
-                )
-            return np.asarray(picture.convert("RGB"), np.uint8)
-    except (OSError, ValueError, SyntaxError, Pictures.DecompressionBombError) as error:
-        raise ConfigError(
-            f"reference: {file} cannot be read as a picture ({error}); expected a PNG or JPEG"
-        ) from error
+
+def _by_name(watched: Sequence[Sensor]) -> dict[str, Sensor]:
+    names = [sensor.name for sensor in watched]
+    if len(set(names)) != len(names):
+        raise ConfigError(f"watched cameras: got {names}, expected each once")
+    return dict(zip(names, watched, strict=True))

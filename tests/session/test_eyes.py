@@ -1,3 +1,4 @@
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from robot_rl.core.spec import (
     VectorSpec,
 )
 from robot_rl.core.types import Observation
+from robot_rl.session.checks_of_streams import CamerasCheck
 from robot_rl.session.config import SessionConfig
 from robot_rl.session.eyes import Eyes
 
@@ -66,6 +68,33 @@ class Shown:
             return list(self.frames)
 
 
+class Camera:
+    """A camera that may be watched: it sees what the test gives it to see, or fails."""
+
+    def __init__(self, name="wrist"):
+        self.name = name
+        self.sees = lambda: None
+        self.asked = 0
+
+    def latest(self):
+        self.asked += 1
+        return self.sees()
+
+    def see(self, at_s, image):
+        sample = Observation(
+            stamp_ns=round(at_s * NS_PER_S),
+            vectors={},
+            images={f"observation.images.{self.name}": image},
+        )
+        self.sees = lambda: sample
+
+    def fail(self, error):
+        def fails():
+            raise error
+
+        self.sees = fails
+
+
 def until(what):
     deadline_s = time.monotonic() + WAIT_S
     while not what():
@@ -82,10 +111,10 @@ def shown():
 def make_eyes(shown):
     made = []
 
-    def make(bench, start=True, **settings):
+    def make(bench, start=True, watched=(), **settings):
         rate = {"camera_rate_hz": 50.0, "camera_width": 64, "camera_height": 64}
         config = SessionConfig(operator="Ada", **(rate | settings))
-        eyes = Eyes(bench, config, shown)
+        eyes = Eyes(bench, config, shown, watched)
         made.append(eyes)
         if start:
             eyes.start()
@@ -154,7 +183,7 @@ def test_a_camera_that_fails_is_told_logged_once_and_comes_back(
     assert eyes.views()[0].words == "no picture: HardwareError: the cable is out"
     assert len(shown.wait(4)) >= 4
     until(lambda: not eyes.views()[0].frozen)
-    assert [r.levelname for r in caplog.records] == ["ERROR"]
+    assert [r.levelname for r in caplog.records if r.levelno > logging.INFO] == ["ERROR"]
 
 
 def test_a_show_that_fails_ends_neither_thread(make_eyes):
@@ -225,6 +254,12 @@ def see(eyes, shown, pictures):
         eyes.observed(observation(10 + 0.3 * k, picture(value), x))
         shown.wait(k)
     return eyes.views()[-1]
+
+
+@pytest.mark.parametrize(("names", "drawn"), [("front scene", "scene 2"), ("scene", "front")])
+def test_the_benchs_picture_has_a_name_that_no_camera_has(make_eyes, names, drawn):
+    cameras = [Camera(name) for name in names.split()]
+    assert make_eyes(Bench(), start=False, watched=cameras).drawn_name == drawn
 
 
 def test_pictures_that_repeat_themselves_are_frozen_once_the_arm_has_moved(make_eyes, shown):
@@ -310,11 +345,202 @@ def test_the_loop_does_not_wait_for_whoever_shows_the_pictures():
 
 def test_closed_eyes_see_nothing_more_and_leave_no_thread(make_eyes, shown):
     before = threading.active_count()
-    eyes = make_eyes(Bench(lambda *size: picture(), ["wrist"]))
+    camera = Camera("roof")
+    eyes = make_eyes(Bench(lambda *size: picture(), ["wrist"]), watched=[camera])
     shown.wait(2)
+    until(lambda: camera.asked)
     eyes.close()
+    camera.see(1, picture(1))
     assert threading.active_count() == before
     count = len(shown.frames)
     eyes.observed(observation(1, picture(1)))
     assert len(shown.frames) == count
     make_eyes(Bench(), start=False).close()
+
+
+def test_a_watched_camera_is_seen_as_large_as_it_sees_though_nothing_is_observed(make_eyes, shown):
+    clock, camera = ManualClock(5 * NS_PER_S), Camera()
+    eyes = make_eyes(Bench(cameras=["wrist"], clock=clock), watched=[camera])
+    for k, at_s in enumerate((4.5, 4.6, 4.7), start=1):
+        camera.see(at_s, picture(k, width=640, height=480))
+        frame = shown.wait(k)[-1]
+        assert (frame.camera, frame.number, frame.width, frame.height) == ("wrist", k, 640, 480)
+        assert (frame.stamp_ns, frame.reference) == (round(at_s * NS_PER_S), False)
+        assert frame.rgb == picture(k, width=640, height=480).tobytes()
+    view = eyes.views()[-1]
+    assert (view.width, view.height, view.words, view.frozen) == (640, 480, "", False)
+    assert view.rate_hz == pytest.approx(10)
+    assert view.age_s == pytest.approx(0.3)
+
+
+def test_what_is_observed_of_a_watched_camera_is_not_shown(make_eyes, shown):
+    camera = Camera("front")
+    eyes = make_eyes(Bench(cameras=["front", "wrist"]), watched=[camera])
+    small = {"observation.images.front": picture(1), WRIST: picture(2)}
+    eyes.observed(Observation(stamp_ns=10 * NS_PER_S, vectors={}, images=small))
+    assert shown.wait(1)[0].camera == "wrist"
+    camera.see(9.0, picture(3, width=640, height=480))
+    # Had the observed one been taken, this one would be older.
+    front = shown.wait(2)[1]
+    assert (front.camera, front.width) == ("front", 640)
+
+
+def test_each_camera_is_in_the_views_once_those_of_the_task_first(make_eyes, shown):
+    cameras = [Camera(name) for name in ("hall", "wrist", "roof")]
+    bench = Bench(lambda *size: picture(), ["left", "wrist", "right"])
+    views = make_eyes(bench, watched=cameras).views()
+    assert [view.name for view in views] == ["front", "left", "wrist", "right", "hall", "roof"]
+    # How large a watched camera sees is not known yet.
+    assert [view.width for view in views] == [64, 64, 0, 64, 0, 0]
+    assert [view.age_s for view in views[1:]] == [None] * 5
+
+
+def test_a_watched_camera_that_fails_is_told_asked_again_and_the_others_go_on(
+    make_eyes, shown, monkeypatch, caplog
+):
+    monkeypatch.setattr("robot_rl.session.eyes._AGAIN_S", 0.02)
+    lost, well = Camera("lost"), Camera("well")
+    lost.fail(HardwareError("the cable is out"))
+    well.sees = lambda: Observation(
+        stamp_ns=time.monotonic_ns(),
+        vectors={},
+        images={"observation.images.well": picture(well.asked)},
+    )
+    eyes = make_eyes(Bench(), watched=[lost, well])
+    shown.wait(5)
+    until(lambda: lost.asked >= 3)
+    assert lost.asked < well.asked
+    views = {view.name: view for view in eyes.views()}
+    assert views["lost"].frozen
+    assert views["lost"].words == "no picture: HardwareError: the cable is out"
+    assert (views["well"].frozen, views["well"].words) == (False, "")
+    lost.see(1.0, picture(1))
+    until(lambda: not eyes.views()[-2].frozen)
+    assert [r.levelname for r in caplog.records if r.levelno > logging.INFO] == ["ERROR"]
+
+
+def test_a_watched_camera_that_shows_another_ones_pictures_is_told(make_eyes, shown):
+    camera = Camera("wrist")
+    camera.see(1.0, picture(1))
+    camera.name = "roof"
+    eyes = make_eyes(Bench(), watched=[camera])
+    until(lambda: eyes.views()[-1].frozen)
+    assert f"it gives ['{WRIST}'], expected observation.images.roof" in eyes.views()[-1].words
+    assert shown.frames == []
+
+
+def test_a_camera_that_is_watched_twice_is_refused(make_eyes):
+    with pytest.raises(ConfigError, match=r"\['wrist', 'wrist'\], expected each once"):
+        make_eyes(Bench(), watched=[Camera(), Camera()])
+
+
+def test_a_watched_camera_is_frozen_once_the_arm_has_moved(make_eyes, shown):
+    camera = Camera()
+    eyes = make_eyes(Bench(cameras=["wrist"]), watched=[camera])
+    for k in range(1, 10):
+        eyes.observed(observation(10 + 0.3 * k, picture(k), x=0.002 * k))
+        camera.see(10 + 0.3 * k, picture(7))
+        shown.wait(k)
+    assert "while the arm has moved" in eyes.views()[-1].words
+
+
+def test_what_the_arm_did_between_episodes_freezes_no_picture(make_eyes, shown):
+    camera = Camera()
+    eyes = make_eyes(Bench(), watched=[camera])
+
+    def look(at_s, value, count):
+        camera.see(at_s, picture(value))
+        shown.wait(count)
+
+    eyes.observed(observation(10.0, x=0.0))
+    look(10.0, 1, 1)
+    # The arm goes to its start, which no observation tells, and rests there.
+    look(12.0, 2, 2)
+    look(20.0, 2, 3)
+    eyes.observed(observation(20.1, x=0.3))
+    look(20.2, 2, 4)
+    assert not eyes.views()[-1].frozen
+    eyes.observed(observation(20.9, x=0.31))
+    look(21.3, 2, 5)
+    assert "the same picture for 1.1 s while the arm has moved" in eyes.views()[-1].words
+
+
+def test_the_reference_of_a_watched_camera_is_shown_once_its_size_is_known_to_agree(
+    make_eyes, shown, tmp_path
+):
+    camera, image = Camera(), picture(9, width=32, height=24)
+    file = save(tmp_path, "wrist.png", image)
+    eyes = make_eyes(Bench(cameras=["wrist"]), watched=[camera], reference={"wrist": file})
+    eyes.show_references()
+    camera.see(1.0, picture(1, width=32, height=24))
+    live, reference = shown.wait(2)
+    assert (live.reference, reference.reference) == (False, True)
+    assert (reference.camera, reference.rgb) == ("wrist", image.tobytes())
+    camera.see(2.0, picture(2, width=32, height=24))
+    eyes.show_references()
+    frames = shown.wait(4)
+    assert sorted(frame.number for frame in frames if frame.reference) == [1, 2]
+    assert eyes.views()[-1].words == ""
+
+
+def test_a_reference_that_a_watched_camera_has_outgrown_is_told_and_not_shown(
+    make_eyes, shown, tmp_path
+):
+    camera = Camera()
+    # As large as the task's pictures, which are not those that are shown.
+    file = save(tmp_path, "wrist.png", picture(9))
+    eyes = make_eyes(Bench(cameras=["wrist"]), watched=[camera], reference={"wrist": file})
+    camera.see(1.0, picture(1, width=640, height=480))
+    until(lambda: f"{file} is 64 x 64, expected 640 x 480" in eyes.views()[-1].words)
+    camera.see(2.0, picture(2, width=640, height=480))
+    eyes.show_references()
+    assert not any(frame.reference for frame in shown.wait(2))
+    # The camera is set to another size.
+    camera.see(3.0, picture(3))
+    assert shown.wait(4)[3].reference
+    assert eyes.views()[-1].words == ""
+
+
+def test_a_reference_of_a_camera_that_is_not_watched_either_is_refused(make_eyes, tmp_path):
+    file = save(tmp_path, "roof.png", picture())
+    with pytest.raises(ConfigError, match="no camera 'roof'"):
+        make_eyes(Bench(cameras=["wrist"]), watched=[Camera("hall")], reference={"roof": file})
+
+
+def cameras_check(eyes, sensors=()):
+    return CamerasCheck(
+        eyes=eyes, sensors=sensors, machine=MonotonicClock(), rates_hz={}, rate_hz=10.0
+    )
+
+
+def test_the_check_of_cameras_finds_a_watched_one_good_that_delivers_by_itself(make_eyes):
+    camera, small = Camera(), Camera()
+    camera.sees = lambda: Observation(
+        stamp_ns=time.monotonic_ns(),
+        vectors={},
+        images={WRIST: picture(camera.asked, width=640, height=480)},
+    )
+    small.see(time.monotonic() + 60.0, picture(1))
+    eyes = make_eyes(Bench(cameras=["wrist"]), watched=[camera])
+    # The bench's own sensor gives the policy's pictures of it, which are not looked at.
+    finding = cameras_check(eyes, [small]).run()
+    assert finding.good, finding.words
+    assert finding.words.startswith("wrist ")
+    assert small.asked
+    assert eyes.views()[-1].width == 640
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(None, "wrist: no picture within"), (HardwareError("cable"), "HardwareError: cable")],
+)
+def test_the_check_of_cameras_tells_a_watched_one_that_is_silent_or_fails(
+    make_eyes, monkeypatch, error, words
+):
+    monkeypatch.setattr("robot_rl.session.checks_of_streams._WITHIN_S", 0.5)
+    camera = Camera()
+    if error:
+        camera.fail(error)
+    finding = cameras_check(make_eyes(Bench(), watched=[camera])).run()
+    assert not finding.good
+    assert words in finding.words
