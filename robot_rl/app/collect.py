@@ -21,17 +21,19 @@ def collect(run: RunContext) -> None:
 
     Raises:
         RobotRlError: if the demonstrator fails too often.
+        HardwareError: if the demonstrator's device does not open, or was lost and has not come
+            back by the next demonstration; what was recorded so far is kept.
     """
     config = run.config.collect
-    demonstrator = run.station.operator("demonstrator", run.config.demonstrator)
-    rollout = run.station.rollout(
-        run.station.agent(), operator=demonstrator, human_source=Source.DEMO
-    )
     first_seed = DEMONSTRATION_SEEDS + run.config.seed * SEEDS_PER_RUN
     with (
+        run.station.seated("demonstrator", run.config.demonstrator) as demonstrator,
         run.phase(PHASE, config.episodes, "demonstrations") as summary,
         run.store("demos") as store,
     ):
+        rollout = run.station.rollout(
+            run.station.agent(), operator=demonstrator, human_source=Source.DEMO
+        )
         saved = [store.entry(episode_id) for episode_id in store.ids()]
         good = sum(entry.outcome == Outcome.SUCCESS for entry in saved)
         while good < config.episodes:

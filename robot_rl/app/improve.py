@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +14,7 @@ from robot_rl.app.improved import check_base, new_policy, save_improved
 from robot_rl.app.learner_link import open_link
 from robot_rl.app.run_config import JUDGING_SEEDS, SEEDS_PER_RUN
 from robot_rl.app.run_context import RunContext
+from robot_rl.core.protocol import Operator
 from robot_rl.policies.ready_base import RunBase
 from robot_rl.runtime.checkpoint import flatten, latest_checkpoint, save_checkpoint
 from robot_rl.runtime.evaluator import Deployed, NeverWorse, evaluate
@@ -36,17 +38,17 @@ def improve(
         Stopped: if asked to stop; a checkpoint was written.
         LearningError: if learning has diverged; the last good checkpoint stays.
         FingerprintError: if the checkpoint belongs to another base policy.
+        HardwareError: if the supervisor's device does not open, or was lost and has not come back
+            by the next episode.
     """
     config = run.config
-    with run.phase(PHASE, config.improve.env_steps, "steps") as summary:
+    with (
+        _supervised(run) as supervisor,
+        run.phase(PHASE, config.improve.env_steps, "steps") as summary,
+    ):
         base = run.base()
         policy = new_policy(config, base)
         judge, progress = _restore(run, base, policy)
-        supervisor = (
-            run.station.operator("supervisor", config.supervisor)
-            if config.supervisor
-            else run.station.watcher
-        )
         # The store first: opening it recovers what a killed recording left for the learner.
         with run.store("online") as store, open_link(run, base) as link:
 
@@ -81,6 +83,12 @@ def improve(
         run.check_stop()
         summary |= {"env_steps": progress.env_steps, "episodes": progress.episodes}
         summary |= {"human_steps": progress.human_steps, "updates": updates}
+
+
+def _supervised(run: RunContext) -> AbstractContextManager[Operator | None]:
+    """Who watches: the run's supervisor, or else whoever watches the bench anyway, if anybody."""
+    supervisor, station = run.config.supervisor, run.station
+    return station.seated("supervisor", supervisor) if supervisor else nullcontext(station.watcher)
 
 
 def _restore(run: RunContext, base: RunBase, policy: Trainable) -> tuple[NeverWorse, Progress]:

@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,13 +24,13 @@ from robot_rl.app.progress import RunProgress
 from robot_rl.app.run_config import RunConfig
 from robot_rl.app.run_context import RunContext, Stopped
 from robot_rl.app.run_folder import DIRECT, RunFolder
-from robot_rl.app.station import Station, blocking_player
+from robot_rl.app.station import Station, blocking_player, opened
 from robot_rl.app.terminal import INTERRUPTED, Terminal
 from robot_rl.app.through import open_station
 from robot_rl.config.load import checked
-from robot_rl.config.model import Buildable
 from robot_rl.control.arbiter import HandOver
 from robot_rl.control.watchdog import watched
+from robot_rl.core.clock import require_machine_clock
 from robot_rl.core.errors import ConfigError, LearnerLostError, RobotRlError
 from robot_rl.core.protocol import Bench, Operator
 from robot_rl.envs.robot_env import RobotEnv
@@ -43,7 +43,6 @@ from robot_rl.session.config import SessionConfig
 from robot_rl.session.episodes import SessionEnded
 from robot_rl.session.eyes import Eyes
 from robot_rl.session.page.process import PageProcess
-from robot_rl.session.person import require_machine_clock
 from robot_rl.session.preflight import Preflight
 from robot_rl.session.review import Review
 from robot_rl.session.seam import Outlet
@@ -155,7 +154,7 @@ def _sit(folder: RunFolder, config: SessionConfig, *, headless: bool) -> None:
         station = stack.enter_context(_in_real_time(folder))
         stack.enter_context(station.bench.robot)
         require_machine_clock(station.bench.clock)
-        devices = [stack.enter_context(_opened(d, station.bench)) for d in config.devices]
+        devices = [stack.enter_context(opened(d, station.bench)) for d in config.devices]
         outlets = _Outlets()
         eyes = Eyes(station.bench, config, outlets.picture)
         session = _session(folder, config, station, eyes, devices, outlets)
@@ -232,14 +231,6 @@ def _in_real_time(folder: RunFolder) -> Iterator[Station]:
         yield station
     finally:
         station.bench.close()
-
-
-@contextmanager
-def _opened(device: Buildable, bench: Bench) -> Iterator[Operator]:
-    """A device in a person's hand; those that have to be opened are contexts."""
-    operator = device.build(bench.clock)
-    with operator if hasattr(operator, "__enter__") else nullcontext():
-        yield operator
 
 
 def _session(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -85,9 +86,11 @@ class Station:
         station = cls.open(cell, config.task, hand_over, chunking, bench)
         return replace(station, seats=seats or {})
 
-    def operator(self, seat: str, person: Buildable) -> Operator:
-        """Who sits at the bench in this seat already, or else the person, seated there."""
-        return self.seats[seat] if seat in self.seats else person.build(self.bench)
+    def seated(self, seat: str, person: Buildable) -> AbstractContextManager[Operator]:
+        """Who sits at the bench in this seat already, or else the person, opened there."""
+        if seat in self.seats:
+            return nullcontext(self.seats[seat])
+        return opened(person, self.bench)
 
     @property
     def recording(self) -> RecordingSpec:
@@ -140,6 +143,18 @@ class Station:
             explore=explore,
             awaits_person=self.awaits_person,
         )
+
+
+@contextmanager
+def opened(person: Buildable, bench: Bench) -> Iterator[Operator]:
+    """Whoever drives, at the bench: built for it; a context is opened, and closed in the end.
+
+    Raises:
+        ConfigError, DependencyError, HardwareError: if the person's device cannot be used here.
+    """
+    operator: Operator = person.build(bench)
+    with operator if isinstance(operator, AbstractContextManager) else nullcontext():
+        yield operator
 
 
 def gate_of(cell: CellConfig, bench: Bench) -> SafetyGate:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
+from robot_rl.core.errors import ConfigError
+
 NS_PER_S = 1_000_000_000
+_SAME_S = 1.0
 
 
 class Clock(Protocol):
@@ -50,3 +53,17 @@ class ManualClock:
     def sleep_until_ns(self, deadline_ns: int) -> None:
         """Jump to the deadline [ns]."""
         self._now_ns = max(self._now_ns, deadline_ns)
+
+
+def require_machine_clock(clock: Clock) -> None:
+    """Refuse a time of its own where a person acts: what they do could not be dated.
+
+    Raises:
+        ConfigError: if it is not the machine's monotonic clock.
+    """
+    apart_s = abs(clock.now_ns() - time.monotonic_ns()) / NS_PER_S
+    if apart_s > _SAME_S:
+        raise ConfigError(
+            f"the bench's clock and the machine's are {apart_s:.1f} s apart: a person needs a "
+            "bench in real time; for a simulator, set `cell.bench.real_time: true`"
+        )

@@ -155,6 +155,15 @@ class Bench(Protocol):
         ...
 
 
+class Clocked(Protocol):
+    """What has the clock by which a person's device stamps what it hears: a bench."""
+
+    @property
+    def clock(self) -> Clock:
+        """The control loop's own."""
+        ...
+
+
 class OperatorEvent(StrEnum):
     """What a person asks for beside motion, with a button of whatever device."""
 

@@ -48,7 +48,7 @@ class SessionConfig(Config):
 
     Args:
         operator: name of the person, recorded with every episode.
-        devices: components whose `build(clock)` returns a `core.protocol.Operator`: a SpaceMouse,
+        devices: components whose `build(bench)` returns a `core.protocol.Operator`: a SpaceMouse,
             a gamepad; the page's and the terminal's keys are always there.
         page: where the page is.
         camera_rate_hz: of the pictures of a bench that draws them.

@@ -5,14 +5,13 @@ Not here: what a motion does to the arm (`control.arbiter`, then the gate).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
 
 from robot_rl.control.watchdog import watched
 from robot_rl.core.clock import NS_PER_S, Clock
-from robot_rl.core.errors import ConfigError, HardwareError
+from robot_rl.core.errors import HardwareError
 from robot_rl.core.protocol import OperatorInput
 from robot_rl.core.types import Observation
 from robot_rl.session.command import Motion
@@ -20,21 +19,6 @@ from robot_rl.session.devices import Devices
 from robot_rl.session.motions import Motions
 
 _PAGE_LIMIT_S = watched("page", "gate").limit_s
-_SAME_CLOCK_S = 1.0
-
-
-def require_machine_clock(clock: Clock) -> None:
-    """Refuse a bench whose time is its own: what pages say could not be dated.
-
-    Raises:
-        ConfigError: if it is not the machine's monotonic clock.
-    """
-    apart_s = abs(clock.now_ns() - time.monotonic_ns()) / NS_PER_S
-    if apart_s > _SAME_CLOCK_S:
-        raise ConfigError(
-            f"the bench's clock and the machine's are {apart_s:.1f} s apart: a session with a "
-            "person needs a bench in real time; for a simulator, set `real_time: true`"
-        )
 
 
 class SessionOperator:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ PARTS = (Part(lasts_s=1.0), Part(lasts_s=2.0, action=(0.5, -0.5)))
 
 
 def operator(clock: ManualClock, **changes: Any) -> FakeOperator:
-    return FakeOperatorConfig(**({"parts": PARTS, "size": 2} | changes)).build(clock)
+    config = FakeOperatorConfig(**({"parts": PARTS, "size": 2} | changes))
+    bench: Any = SimpleNamespace(clock=clock)
+    return config.build(bench)
 
 
 def test_the_script_is_followed() -> None:

@@ -110,7 +110,7 @@ def terminal() -> Iterator[Terminal]:
 
 def person(terminal: Terminal, clock: ManualClock, **changes: Any) -> Any:
     fields: dict[str, Any] = {"action": ALL, "terminal": terminal.path, "retry_s": 1000.0}
-    return KeyboardConfig(**(fields | changes)).build(clock)
+    return KeyboardConfig(**(fields | changes)).person(clock)
 
 
 def wait(operator: Any, true: Callable[[OperatorInput], bool]) -> OperatorInput:

@@ -3,12 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from robot_rl.core.clock import ManualClock, MonotonicClock
+from robot_rl.core.clock import ManualClock, MonotonicClock, require_machine_clock
 from robot_rl.core.errors import ConfigError, HardwareError
 from robot_rl.core.protocol import OperatorEvent
 from robot_rl.core.types import Outcome, Source
 from robot_rl.session.mode import Mode, Verb
-from robot_rl.session.person import require_machine_clock
 
 P, H, REST = Source.POLICY, Source.HUMAN, Source.HOLD
 

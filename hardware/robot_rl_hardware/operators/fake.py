@@ -8,7 +8,7 @@ from pydantic import Field
 from robot_rl.config.model import Config
 from robot_rl.core.clock import NS_PER_S, Clock, MonotonicClock
 from robot_rl.core.errors import HardwareError
-from robot_rl.core.protocol import OperatorInput
+from robot_rl.core.protocol import Clocked, OperatorInput
 from robot_rl.core.types import Observation
 
 
@@ -41,13 +41,13 @@ class FakeOperatorConfig(Config):
     gone_after_s: float | None = Field(default=None, ge=0)
     silent_after_s: float | None = Field(default=None, ge=0)
 
-    def build(self, clock: Clock | None = None) -> FakeOperator:
+    def build(self, at: Clocked | None = None) -> FakeOperator:
         """Return the person.
 
         Args:
-            clock: monotonic; this machine's without it.
+            at: the bench, whose clock the script goes by; this machine's without it.
         """
-        return FakeOperator(self, clock or MonotonicClock())
+        return FakeOperator(self, at.clock if at else MonotonicClock())
 
 
 class FakeOperator:

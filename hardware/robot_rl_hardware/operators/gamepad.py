@@ -15,9 +15,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from robot_rl.core.clock import Clock, MonotonicClock
 from robot_rl.core.errors import ConfigError, HardwareError
+from robot_rl.core.protocol import Clocked
 from robot_rl_hardware.operators.axes import ELEMENTS, Element
+from robot_rl_hardware.operators.clock import machine_clock
 from robot_rl_hardware.operators.gamepad_pygame import PygamePad
 from robot_rl_hardware.operators.hand import HandConfig, HandOperator
 from robot_rl_hardware.operators.listener import WAIT_S, Held
@@ -45,17 +46,20 @@ class GamepadConfig(HandConfig):
     backend: Literal["evdev", "pygame"] = "evdev"
     alone: bool = False
 
-    def build(self, clock: Clock | None = None) -> HandOperator:
+    def build(self, at: Clocked | None = None) -> HandOperator:
         """Return the person who holds it, the device not yet open.
 
         Args:
-            clock: monotonic; this machine's without it.
+            at: the bench that it is held at; without it this machine's clock counts.
+
+        Raises:
+            ConfigError: if the bench's clock is not the machine's.
         """
         if self.backend == "pygame":
             reader = PygamePad(self.path, self.sticks)
         else:
             reader = Gamepad(self.path, self.sticks, tuple(self.buttons), alone=self.alone)
-        return HandOperator(self, reader, clock or MonotonicClock())
+        return HandOperator(self, reader, machine_clock(at))
 
 
 class Gamepad:

@@ -15,9 +15,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from robot_rl.config.model import Config
-from robot_rl.core.clock import Clock, MonotonicClock
+from robot_rl.core.clock import Clock
 from robot_rl.core.errors import HardwareError
+from robot_rl.core.protocol import Clocked
 from robot_rl_hardware.operators.axes import AxesConfig, Element
+from robot_rl_hardware.operators.clock import machine_clock
 from robot_rl_hardware.operators.hand import HandConfig, HandOperator
 from robot_rl_hardware.operators.listener import REST, WAIT_S, Held
 from robot_rl_hardware.operators.terminal_keys import COMMANDS, Decoder, Keys
@@ -54,13 +56,19 @@ class KeyboardConfig(Config):
     retry_s: float = Field(default=0.5, gt=0)
     terminal: str = "/dev/tty"
 
-    def build(self, clock: Clock | None = None) -> HandOperator:
+    def build(self, at: Clocked | None = None) -> HandOperator:
         """Return the person at the terminal, which is not yet touched.
 
         Args:
-            clock: monotonic; this machine's without it.
+            at: the bench that the person sits at; without it this machine's clock counts.
+
+        Raises:
+            ConfigError: if the bench's clock is not the machine's.
         """
-        clock = clock or MonotonicClock()
+        return self.person(machine_clock(at))
+
+    def person(self, clock: Clock) -> HandOperator:
+        """Return the person at the terminal, by this clock."""
         s = self.speed
         hand = HandConfig(
             action=self.action,

@@ -12,11 +12,12 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from robot_rl.config.model import Component, ComponentField, Config
-from robot_rl.core.clock import NS_PER_S, Clock, MonotonicClock
+from robot_rl.core.clock import NS_PER_S, Clock
 from robot_rl.core.errors import ContractError
-from robot_rl.core.protocol import Operator, OperatorInput
+from robot_rl.core.protocol import Clocked, Operator, OperatorInput
 from robot_rl.core.spec import GRIPPER
 from robot_rl.core.types import Observation, Vector
+from robot_rl_hardware.operators.clock import machine_clock
 from robot_rl_hardware.operators.follow import Angles, Follow, FollowConfig
 from robot_rl_hardware.operators.lerobot_leader import LerobotLeader, Setting, maker
 from robot_rl_hardware.operators.listener import REST, Held, Listener
@@ -75,14 +76,17 @@ class LeaderArmConfig(Config):
     still_s: float = Field(default=0.3, gt=0)
     retry_s: float = Field(default=1.0, gt=0)
 
-    def build(self, clock: Clock | None = None) -> LeaderArm:
+    def build(self, at: Clocked | None = None) -> LeaderArm:
         """Return the person who holds it, nothing opened yet.
 
         Args:
-            clock: monotonic; this machine's without it.
+            at: the bench that it is held at; without it this machine's clock counts.
+
+        Raises:
+            ConfigError: if the bench's clock is not the machine's.
         """
-        clock = clock or MonotonicClock()
-        other = self.dead_man.build(clock) if self.dead_man is not None else None
+        clock = machine_clock(at)
+        other = self.dead_man.build(at) if self.dead_man is not None else None
         reader = LerobotLeader(maker(self.teleoperator, self.settings))
         return LeaderArm(self, reader, other, clock)
 

@@ -10,8 +10,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from robot_rl.core.clock import Clock, MonotonicClock
 from robot_rl.core.errors import HardwareError
+from robot_rl.core.protocol import Clocked
+from robot_rl_hardware.operators.clock import machine_clock
 from robot_rl_hardware.operators.hand import HandConfig, HandOperator
 from robot_rl_hardware.operators.listener import WAIT_S, Held
 from robot_rl_hardware.operators.spacemouse_report import MOST_BYTES, Reports
@@ -30,19 +31,30 @@ class SpaceMouseConfig(HandConfig):
 
     `button0` is the left one of two, or else the first bit of the device's report.
 
+    Somebody who demonstrates with it, in a run's YAML; a simulated bench is in real time then:
+
+        demonstrator:
+          type: robot_rl_hardware.operators.spacemouse:SpaceMouseConfig
+          action: [x, y, z, rx, ry, rz, gripper]
+          dead_man: motion
+          buttons: {button0: gripper}
+
     Args:
         serial: of the device, if there are several; a device that was open is found again by it.
     """
 
     serial: str = ""
 
-    def build(self, clock: Clock | None = None) -> HandOperator:
+    def build(self, at: Clocked | None = None) -> HandOperator:
         """Return the person who holds it, the device not yet open.
 
         Args:
-            clock: monotonic; this machine's without it.
+            at: the bench that it is held at; without it this machine's clock counts.
+
+        Raises:
+            ConfigError: if the bench's clock is not the machine's.
         """
-        return HandOperator(self, SpaceMouse(self.serial), clock or MonotonicClock())
+        return HandOperator(self, SpaceMouse(self.serial), machine_clock(at))
 
 
 class SpaceMouse:
