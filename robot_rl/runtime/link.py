@@ -49,6 +49,11 @@ class LearnerLink(Protocol):
         ...
 
     @property
+    def loss(self) -> str:
+        """Why the learner is lost, in words for a person; empty while it lives. Never waits."""
+        ...
+
+    @property
     def time_is_up(self) -> bool:
         """Whether the learner was lost so long ago that the policy is to drive no more."""
         ...
@@ -76,6 +81,7 @@ class InlineLink:
     It is lost only together with the actor.
     """
 
+    loss = ""
     time_is_up = False
 
     def __init__(self, worker: LearnerWorker) -> None:

@@ -48,10 +48,10 @@ _ROOM_S = 0.01
 class ProcessLink:
     """A learner in a process of its own (implements `LearnerLink`).
 
-    For one thread. When the learner is lost, that is logged at once and raised between episodes,
-    so that the episode can be finished and stored; its steps are then in the store alone, from
-    where the next learner gets each of them once. Ctrl-C in a terminal does not reach the
-    process: its state can still be asked for.
+    For one thread. When the learner is lost, that is logged at once, said by `loss` from then on,
+    and raised between episodes, so that the episode can be finished and stored; its steps are then
+    in the store alone, from where the next learner gets each of them once. Ctrl-C in a terminal
+    does not reach the process: its state can still be asked for.
 
     Args:
         factory: `package.module:function` that makes the `LearnerWorker`, in the process.
@@ -93,6 +93,7 @@ class ProcessLink:
         self._answer: Reply | None = None
         self._lost = ""
         self._lost_s = 0.0
+        self._loss = ""
         self._failure = ""
         self._closed = False
         self._process = ChildProcess(
@@ -144,6 +145,14 @@ class ProcessLink:
             if self._lost:
                 return
             self._send(transition)
+
+    @property
+    def loss(self) -> str:
+        """Why the learner is lost, in words for a person; empty while it lives.
+
+        A line that was closed while it lived has lost nobody. Never waits.
+        """
+        return self._loss
 
     @property
     def time_is_up(self) -> bool:
@@ -260,6 +269,7 @@ class ProcessLink:
             if not self._lost:
                 self._lost, self._lost_s = why, time.monotonic()
                 if not self._closed:
+                    self._loss = f"it {why}; {self._until()}"
                     _LOG.error("the learner %s; %s, then nobody drives", why, self._until())
             self._heard.notify_all()
 

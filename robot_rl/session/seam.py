@@ -44,3 +44,12 @@ class Amends(Protocol):
     def amend(self, episode_id: str, episode: Episode | None) -> None:
         """Learn from the episode as it is now, and no more as it was; None: not at all."""
         ...
+
+
+class Learner(Amends, Protocol):
+    """Who learns from the episodes; another one takes its place when it is lost."""
+
+    @property
+    def loss(self) -> str:
+        """Why it is lost, in words for a person; empty while it lives. Never waits."""
+        ...

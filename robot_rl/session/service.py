@@ -16,6 +16,7 @@ from robot_rl.session.legality import Legality
 from robot_rl.session.mode import Stage
 from robot_rl.session.needs import Preflight, SessionGate
 from robot_rl.session.person import SessionOperator
+from robot_rl.session.pupil import Pupil
 from robot_rl.session.reason import why
 from robot_rl.session.seam import Outlet
 from robot_rl.session.showing import Showing
@@ -50,6 +51,7 @@ class Service:
         devices: Devices,
         preflight: Preflight,
         teller: Teller,
+        pupil: Pupil,
         showing: Showing,
         outlets: Sequence[Outlet],
         clock: Clock,
@@ -67,6 +69,7 @@ class Service:
         self._devices = devices
         self._preflight = preflight
         self._teller = teller
+        self._pupil = pupil
         self._showing = showing
         self._outlets = tuple(outlets)
         self._clock = clock
@@ -86,7 +89,11 @@ class Service:
                 self._desk.answer(command, done=True, words=words)
 
     def show(self, *, at_once: bool = False) -> None:
-        """Show the session if its mode has changed, it was not shown for long, or `at_once`."""
+        """Show the session if its mode has changed, it was not shown for long, or `at_once`.
+
+        A learner that is lost is told of here, as this is called in every step and while waiting.
+        """
+        at_once |= self._pupil.look()
         mode, now_ns = self._legality.mode, self._clock.now_ns()
         if mode == self._teller.mode and now_ns < self._next_view_ns and not at_once:
             return

@@ -31,7 +31,7 @@ from robot_rl.session.motions import Motions
 from robot_rl.session.needs import Eyes, Preflight, Reviewing, SessionGate
 from robot_rl.session.person import SessionOperator
 from robot_rl.session.pupil import Pupil
-from robot_rl.session.seam import Amends, Outlet
+from robot_rl.session.seam import Amends, Learner, Outlet
 from robot_rl.session.service import Service
 from robot_rl.session.showing import Showing
 from robot_rl.session.teller import ModeChange, Teller
@@ -50,7 +50,7 @@ class Session:
         run: name of the run.
         task: that the bench is set up for.
         gate: that every command passes; `stop`: brings the robot to rest, from any thread.
-        clock: of the control loop, and the machine's (`person.require_machine_clock`).
+        clock: of the control loop, and the machine's (`core.clock`).
         limits: where the gate holds, to show forces against.
         preflight: what is checked before the start.
         eyes: the cameras; started and closed by whoever made them.
@@ -90,7 +90,7 @@ class Session:
         self._numbers = itertools.count(1)
         self._course = course = Course()
         self._teller = teller = Teller(clock, config.operator)
-        self._pupil = Pupil(clock)
+        self._pupil = pupil = Pupil(clock, teller)
         self._emergency = emergency = EmergencyStop(gate, stop)
         motions = Motions(task.action.size)
         self._desk = FrontDesk(motions, self._stop, lambda words: teller.tell("bad", words))
@@ -108,7 +108,7 @@ class Session:
             course=course,
             person=person,
             teller=teller,
-            pupil=self._pupil,
+            pupil=pupil,
             preflight=preflight,
             eyes=eyes,
             reward=reward,
@@ -134,6 +134,7 @@ class Session:
             devices=held,
             preflight=preflight,
             teller=teller,
+            pupil=pupil,
             showing=showing,
             outlets=outlets,
             clock=clock,
@@ -174,8 +175,12 @@ class Session:
         self._preflight.run()
         return self._service.wait_for_person(reviewing=False)
 
-    def between(self, store: EpisodeStore, link: Amends) -> bool:
-        """Before each episode that is recorded: review the one before; False if all is to end."""
+    def between(self, store: EpisodeStore, link: Learner) -> bool:
+        """Before each episode that is recorded: review the one before; False if all is to end.
+
+        From then on `link` is watched: its loss is told at once, also while an episode runs.
+        """
+        self._pupil.follow(link)
         self._aftermath.settle(self._review(store, link), store.path)
         self._episodes.opened = self._service.wait_for_person(reviewing=True)
         return self._episodes.opened
@@ -201,9 +206,8 @@ class Session:
         self._pupil.acts(transition.policy_version)
 
     def learner_lost(self, words: str) -> None:
-        """The learner is lost: the policy acts with the weights of now."""
+        """The run has lost its learner; told unless its loss was told already."""
         self._pupil.lose(words)
-        self._teller.tell("bad", f"The learner is lost: {words}", "error", "The learner is lost")
 
     def end(self) -> None:
         """End the session, from any thread or a signal handler: what it has is saved."""

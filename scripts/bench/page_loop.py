@@ -83,7 +83,12 @@ class Loop:
 
     Args:
         folder: for store and log.
+
+    Attributes:
+        loss: of the learner that this stands for, see `session.seam.Learner`.
     """
+
+    loss = ""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._stands = folder, ""

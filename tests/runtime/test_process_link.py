@@ -79,6 +79,7 @@ class Session:
     inline: list[Published]
     state_apart: dict[str, Any]
     state_inline: dict[str, Any]
+    losses: tuple[str, str]
     pid: int
     leftovers: tuple[int, ...]
 
@@ -108,6 +109,7 @@ def session(tiny: ModuleType) -> Session:
         inline=news[inline],
         state_apart=states[0],
         state_inline=states[1],
+        losses=(apart.loss, inline.loss),
         pid=apart.pid,
         leftovers=tuple(now - then for now, then in zip(held_resources(), resources, strict=True)),
     )
@@ -160,14 +162,23 @@ def test_close_leaves_no_process_no_thread_and_no_descriptor(session: Session):
     assert session.leftovers == (0, 0, 0)
 
 
+def test_a_learner_that_was_ended_is_not_lost(session: Session):
+    assert session.losses == ("", "")
+
+
 def test_a_killed_learner_is_said_at_once_and_the_policy_is_not_to_drive_for_ever(
     tiny: ModuleType, open_link: OpenLink, caplog: pytest.LogCaptureFixture
 ):
     link = open_link(finish_s=2.0)
     steps = tiny.build_steps(20)
     link.add(steps[0])
+    assert link.loss == ""
     os.kill(link.pid, signal.SIGKILL)
     killed_s = time.monotonic()
+    # Nobody hands over a step or asks for news meanwhile.
+    wait_until(lambda: link.loss != "")
+    assert time.monotonic() - killed_s < 1.0
+    assert link.loss == "it has ended; the policy acts with the weights of now until 2 s are over"
     with pytest.raises(LearnerLostError, match="killed by SIGKILL"):
         link.sync()
     assert time.monotonic() - killed_s < 1.0
@@ -187,11 +198,15 @@ def test_a_killed_learner_is_said_at_once_and_the_policy_is_not_to_drive_for_eve
 
 
 def time_until_up(link: ProcessLink) -> float:
+    wait_until(lambda: link.time_is_up)
+    return time.monotonic()
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
     deadline_s = time.monotonic() + 10.0
-    while not link.time_is_up:
+    while not is_so():
         assert time.monotonic() < deadline_s
         time.sleep(0.01)
-    return time.monotonic()
 
 
 def test_without_a_time_the_policy_drives_to_the_end_of_the_episode(
@@ -225,6 +240,7 @@ def test_without_a_limit_sync_does_not_wait_yet_news_comes_until_it_falls_silent
     os.kill(link.pid, signal.SIGSTOP)
     with pytest.raises(LearnerLostError, match=r"said nothing for 2.5 s(.|\n)*still there"):
         sync_until_lost(link)
+    assert link.loss.startswith("it has said nothing for 2.5 s; the policy acts")
     link.close()
     assert not exists(link.pid)
 
@@ -245,6 +261,7 @@ def test_what_waits_for_a_learner_is_bounded(
     # 64 KiB fit into the pipe, some 300 steps, and then it stays full.
     add_all(link, tiny.build_steps(2_000))
     assert link.time_is_up
+    assert link.loss.startswith("it is 401 steps")
     with pytest.raises(LearnerLostError, match="is 401 steps"):
         link.sync()
     link.close()

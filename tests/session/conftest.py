@@ -14,7 +14,8 @@ from robot_rl.config.model import Config
 from robot_rl.control.arbiter import Arbiter, HandOver
 from robot_rl.control.limits import SafetyLimits
 from robot_rl.control.safety import SafetyGate
-from robot_rl.core.clock import Clock, ManualClock
+from robot_rl.core.clock import ManualClock
+from robot_rl.core.episode import Episode
 from robot_rl.core.errors import ConfigError, HardwareError, StorageError
 from robot_rl.core.protocol import Judgement, OperatorEvent, OperatorInput
 from robot_rl.core.spec import (
@@ -32,6 +33,7 @@ from robot_rl.runtime.events import EpisodeEnded, PhaseProgress
 from robot_rl.session.command import Answer, Command, Gone, Motion
 from robot_rl.session.config import SessionConfig
 from robot_rl.session.mode import Verb
+from robot_rl.session.seam import Learner
 from robot_rl.session.session import Session
 from robot_rl.session.view import CheckView, DataView, EpisodeRow, View
 
@@ -252,6 +254,16 @@ class Store:
         )
 
 
+class Pupil:
+    """A learner that learns nothing; lost once there are words for it in `loss`."""
+
+    def __init__(self) -> None:
+        self.loss = ""
+
+    def amend(self, episode_id: str, episode: Episode | None) -> None:
+        """Nothing to forget."""
+
+
 class Stick:
     """A device: `next` is what it says in the next polls."""
 
@@ -281,7 +293,7 @@ class StickConfig(Config):
     name: str = "stick"
     built: ClassVar[list[Stick]] = []
 
-    def build(self, clock: Clock) -> Stick:
+    def build(self, bench: object) -> Stick:
         self.built.append(Stick(self.name))
         return self.built[-1]
 
@@ -289,6 +301,7 @@ class StickConfig(Config):
 class World:
     """A session around a line; `say`, `move` and `tick` are what happens in it.
 
+    `link`: whom the session is told to be the learner; one that is never lost, if nobody sets it.
     `scripted`: the session waits as long as the script says, else as long as it really does.
     `script`: what is done while the session waits, one entry a turn; a session that waits for
     longer than the script fails.
@@ -308,6 +321,7 @@ class World:
         self.clock = self.bench.clock
         self.gate = SafetyGate(SafetyLimits(**LIMITS), ACTION, self.clock, None)
         self.checks, self.eyes, self.screen, self.store = Checks(ask), Eyes(), Screen(), Store()
+        self.link: Learner = Pupil()
         self.script: deque[Callable[[], object]] = deque()
         self.answers: list[Answer] = []
         self.asked = 0
@@ -391,7 +405,7 @@ class World:
         return self.session.open()
 
     def between(self) -> bool:
-        return self.session.between(self.store, self)
+        return self.session.between(self.store, self.link)
 
     def begin(self, *, recorded: bool = True) -> None:
         """Begin the next episode, recorded or judging."""

@@ -512,16 +512,6 @@ def test_a_learner_that_says_nothing_of_two_episodes_waits(world):
     assert world.view.learner.state == "waiting"
 
 
-def test_a_lost_learner_is_told_and_shown(world):
-    world.begin()
-    thread = threading.Thread(target=world.session.learner_lost, args=("it has ended",))
-    thread.start()
-    thread.join()
-    assert world.look().learner.state == "lost"
-    assert world.view.learner.words == "it has ended"
-    assert world.view.notices[-1].sound == "error"
-
-
 def test_a_judgement_of_the_policy_is_told(world):
     world.session.heard(
         Evaluated(

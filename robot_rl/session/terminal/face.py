@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from robot_rl.session.client.line import Status
 from robot_rl.session.terminal.banner import banner
+from robot_rl.session.terminal.confirmation import ConfirmKeys
 from robot_rl.session.terminal.key import HELP, STOP_KEY, legal_keys
 from robot_rl.session.terminal.news import News
 from robot_rl.session.terminal.report import report
@@ -55,7 +56,13 @@ class Face(Vertical):
         yield from self._parts.values()
 
     def show(
-        self, view: View | None, status: Status, client: str, news: News, now_s: float
+        self,
+        view: View | None,
+        status: Status,
+        client: str,
+        news: News,
+        now_s: float,
+        confirm_keys: ConfirmKeys,
     ) -> None:
         """Show how all stands; `client` is this terminal's own name."""
         # Before it is all there, and while it is taken down.
@@ -64,7 +71,7 @@ class Face(Vertical):
         width = max(8, self.size.width - 2)
         self._show_banner(view, status, client, width)
         room = self._parts["report"].size.height
-        rows = report(view, room) if view else []
+        rows = report(view, room, confirm_keys) if view else []
         self._put("report", _broken(rows, width, room))
         told = news.lines(_NEWS, now_s)
         self._put("news", [(level, _cut(words, width)) for level, words in told])

@@ -47,7 +47,7 @@ GRIPPER = "g"
 HELP = "?"
 STOP_KEY = "Esc"
 CONFIRMS = "123456789"
-"""Say that a check that asks was tried, by its place among those that ask."""
+"""Say that a check that asks was tried (see `confirmation`)."""
 
 WORDS: Mapping[Verb, str] = {
     Verb.CHECK: "check again",

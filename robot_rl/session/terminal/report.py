@@ -8,6 +8,7 @@ from typing import Literal
 
 from robot_rl.session.mode import Mode
 from robot_rl.session.terminal.clock_text import age_text
+from robot_rl.session.terminal.confirmation import ConfirmKeys
 from robot_rl.session.view import (
     ActionView,
     CameraView,
@@ -42,7 +43,7 @@ _LEARNER = {
 }
 
 
-def report(view: View, most: int) -> list[Row]:
+def report(view: View, most: int, confirm_keys: ConfirmKeys) -> list[Row]:
     """Return at most so many lines, those that matter most in this mode first."""
     rows: list[Row] = [("soft", f"{view.run} | {view.task}")]
     is_checking = view.mode in (Mode.PREFLIGHT, Mode.READY)
@@ -63,16 +64,12 @@ def report(view: View, most: int) -> list[Row]:
     if view.cameras:
         rows.append(_cameras(view.cameras))
     if is_checking:
-        return _within([*rows[:1], *_checks(view.checks, most - len(rows)), *rows[1:]], most)
+        checks = _checks(view.checks, most - len(rows), confirm_keys)
+        return _within([*rows[:1], *checks, *rows[1:]], most)
     rows += [_hint(hint) for hint in view.hints]
     if view.mode in (Mode.REVIEW, Mode.PAUSED):
         rows += [_row(row) for row in view.rows]
     return _within(rows, most)
-
-
-def asking(checks: Sequence[CheckView]) -> list[CheckView]:
-    """Return the checks that a person has to confirm, in the order of their keys."""
-    return [check for check in checks if check.state == "ask"]
 
 
 def _within(rows: list[Row], most: int) -> list[Row]:
@@ -166,16 +163,15 @@ def _cameras(cameras: Sequence[CameraView]) -> Row:
     return "bad" if is_bad else "", f"cameras   {', '.join(said(camera) for camera in cameras)}"
 
 
-def _checks(checks: Sequence[CheckView], most: int) -> list[Row]:
+def _checks(checks: Sequence[CheckView], most: int, confirm_keys: ConfirmKeys) -> list[Row]:
     """Return what is left to do first, with its remedy; the good ones as far as there is room."""
     left = [check for check in checks if check.state != "good"]
-    keys = {check.name: number for number, check in enumerate(asking(checks), start=1)}
     rows: list[Row] = []
     for check in left:
-        key = f" [{keys[check.name]}]" if check.name in keys else ""
+        key = confirm_keys.of(check)
         weight: Weight = "soft" if check.state == "waiting" else "bad"
         words = f"{check.name}: {check.words}" if check.words else check.name
-        rows.append((weight, f"{_STATES[check.state]}{key} {words}"))
+        rows.append((weight, f"{_STATES[check.state]}{f' [{key}]' if key else ''} {words}"))
         if check.remedy:
             rows.append(("", f"      {check.remedy}"))
     good = [check for check in checks if check.state == "good"]

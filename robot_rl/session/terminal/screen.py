@@ -15,6 +15,7 @@ from robot_rl.session.client.line import Heard, Line
 from robot_rl.session.client.post import stop_by_post
 from robot_rl.session.command import Answer
 from robot_rl.session.mode import Verb
+from robot_rl.session.terminal.confirmation import ConfirmKeys
 from robot_rl.session.terminal.dialog import Choice, Dialog, help_dialog
 from robot_rl.session.terminal.drive import PERIOD_S, Drive
 from robot_rl.session.terminal.face import Face
@@ -30,7 +31,6 @@ from robot_rl.session.terminal.key import (
     verb_of,
 )
 from robot_rl.session.terminal.news import Level, News
-from robot_rl.session.terminal.report import asking
 from robot_rl.session.terminal.wish import ASKING, arguments_of, question_for
 from robot_rl.session.view import View
 
@@ -72,6 +72,7 @@ class SessionScreen(App[int], inherit_bindings=False):
         self._drive = Drive()
         self._news = News()
         self._face = Face()
+        self._confirm_keys = ConfirmKeys()
         self._waiting: dict[int, Verb] = {}
         self._last: tuple[str, float] = ("", 0.0)
         self._deaf_s = self._deaf_until_s = 0.0
@@ -146,7 +147,7 @@ class SessionScreen(App[int], inherit_bindings=False):
         elif key == "q":
             self._leave()
         elif key in CONFIRMS:
-            self._confirm(CONFIRMS.index(key))
+            self._confirm(key)
         elif key in ASKS:
             self._ask_by(key)
 
@@ -193,13 +194,13 @@ class SessionScreen(App[int], inherit_bindings=False):
         else:
             self._waiting[number] = verb
 
-    def _confirm(self, at: int) -> None:
+    def _confirm(self, key: str) -> None:
         view = self._view
         if view is None or Verb.CONFIRM not in view.legal:
             return
-        checks = asking(view.checks)
-        if at < len(checks):
-            self._ask(Verb.CONFIRM, {"name": checks[at].name})
+        check = next((c for c in view.checks if self._confirm_keys.of(c) == key), None)
+        if check is not None:
+            self._ask(Verb.CONFIRM, {"name": check.name})
 
     def _question(self, verb: Verb, view: View) -> None:
         cause = view.why
@@ -238,6 +239,7 @@ class SessionScreen(App[int], inherit_bindings=False):
     def _hear(self, heard: Heard) -> None:
         if isinstance(heard, View):
             self._view = heard
+            self._confirm_keys.update(heard.checks)
             if self._news.take(heard, self._now_s) > 0:
                 self.bell()
             self._refresh()
@@ -276,7 +278,9 @@ class SessionScreen(App[int], inherit_bindings=False):
             question.dismiss("")
             # Whoever writes on does not see at once that it is gone.
             self._be_deaf(self._now_s, AGAIN_S)
-        self._face.show(self._view, status, self._line.client, self._news, self._now_s)
+        self._face.show(
+            self._view, status, self._line.client, self._news, self._now_s, self._confirm_keys
+        )
 
 
 def _is_stop(key: str) -> bool:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from terminal_rig import full
 
 from robot_rl.session.client.line import Status
 from robot_rl.session.mode import Mode
 from robot_rl.session.terminal.banner import banner
+from robot_rl.session.terminal.confirmation import ConfirmKeys
 from robot_rl.session.terminal.news import News
-from robot_rl.session.terminal.report import report
-from robot_rl.session.view import Notice
+from robot_rl.session.terminal.report import Row, report
+from robot_rl.session.view import CheckView, Notice, View
 
 LIVE = Status(is_live=True, silent_s=0.0, words="")
 
 
-def _words(shown, most: int = 15) -> str:
-    return "\n".join(words for _, words in report(shown, most))
+def _report(shown: View, most: int, keys: ConfirmKeys | None = None) -> list[Row]:
+    keys = keys or ConfirmKeys()
+    keys.update(shown.checks)
+    return report(shown, most, keys)
+
+
+def _words(shown: View, most: int = 15) -> str:
+    return "\n".join(words for _, words in _report(shown, most))
 
 
 def test_force_gate_learner_data_and_rates_are_said_in_numbers():
@@ -31,7 +43,7 @@ def test_force_gate_learner_data_and_rates_are_said_in_numbers():
 
 
 def test_before_the_start_what_is_left_to_do_comes_first():
-    rows = [words for _, words in report(full(Mode.PREFLIGHT), 12)]
+    rows = [words for _, words in _report(full(Mode.PREFLIGHT), 12)]
     assert rows[1] == "checks    1 of 4 are good"
     assert rows[2:6] == [
         "BAD  force zero: 4.2 N at rest",
@@ -42,10 +54,53 @@ def test_before_the_start_what_is_left_to_do_comes_first():
     assert "BAD" not in _words(full(Mode.AUTO))
 
 
+def _asked(*names: str, done: Sequence[str] = ()) -> View:
+    checks = [
+        CheckView(name=name, state="good" if name in done else "ask", words="try it")
+        for name in names
+    ]
+    return full(Mode.PREFLIGHT, checks=tuple(checks))
+
+
+def _numbers(shown: View, keys: ConfirmKeys) -> dict[str, str]:
+    """The key in brackets of each confirmation that is asked for, as it is shown."""
+    words = [words for _, words in _report(shown, 30, keys)]
+    found = [re.match(r"ask  \[(.)\] (\w+): ", line) for line in words]
+    return {match[2]: match[1] for match in found if match}
+
+
+def test_a_confirmation_keeps_its_number_when_others_are_given():
+    keys = ConfirmKeys()
+    names = ("stop", "deadman", "cable")
+    assert _numbers(_asked(*names), keys) == {"stop": "1", "deadman": "2", "cable": "3"}
+    assert _numbers(_asked(*names, done=["stop"]), keys) == {"deadman": "2", "cable": "3"}
+    assert _numbers(_asked(*names, done=["stop", "cable"]), keys) == {"deadman": "2"}
+    # The checks run anew: what was given stays given, and so do the numbers.
+    assert _numbers(full(Mode.PREFLIGHT, checks=()), keys) == {}
+    assert _numbers(_asked(*names, done=["stop"]), keys) == {"deadman": "2", "cable": "3"}
+
+
+def test_another_run_numbers_from_one():
+    keys = ConfirmKeys()
+    _numbers(_asked("stop", "deadman"), keys)
+    assert _numbers(_asked("tool", "light"), keys) == {"tool": "1", "light": "2"}
+
+
+@given(st.data())
+def test_every_confirmation_can_be_given_by_a_number_that_never_changes(data):
+    names = [f"n{i}" for i in range(data.draw(st.integers(1, 25)))]
+    keys, done, had = ConfirmKeys(), [], {}
+    while len(done) < len(names):
+        now = _numbers(_asked(*names, done=done), keys)
+        assert len(set(now.values())) == len(now) > 0
+        assert all(had.setdefault(name, key) == key for name, key in now.items())
+        done.append(data.draw(st.sampled_from(sorted(now))))
+
+
 @pytest.mark.parametrize("mode", Mode)
 def test_no_mode_says_more_than_there_is_room_for(mode):
-    assert len(report(full(mode), 5)) <= 5
-    assert report(full(mode), 0) == []
+    assert len(_report(full(mode), 5)) <= 5
+    assert _report(full(mode), 0) == []
 
 
 def test_the_banner_says_who_drives_and_who_has_the_arm():

@@ -15,7 +15,7 @@ from robot_rl.session.client.address import Address
 from robot_rl.session.client.line import Absent, Line
 from robot_rl.session.command import Command, Gone, Motion
 from robot_rl.session.mode import Mode, Verb
-from robot_rl.session.view import Notice
+from robot_rl.session.view import CheckView, Notice
 
 
 def test_all_of_it_stands_in_80_by_24(page):
@@ -173,6 +173,27 @@ def test_notes_trims_and_confirmations_say_what_they_are_about(page):
             assert confirm.arguments == {"name": "dead-man tried"}
 
     asyncio.run(write())
+
+
+def test_the_same_number_again_confirms_nothing_else(page):
+    async def confirm() -> None:
+        async with seat(page) as person:
+            checks = [CheckView(name=n, state="ask", words="") for n in ("stop", "deadman", "cup")]
+            await person.show(full(Mode.PREFLIGHT, checks=tuple(checks)))
+            person.type("1", time.monotonic())
+            await person.heard(Command, lambda c: c.arguments == {"name": "stop"})
+            checks[0] = CheckView(name="stop", state="good", words="confirmed by Anna")
+            await person.show(full(Mode.PREFLIGHT, checks=tuple(checks)))
+            await person.until(lambda: "[1]" not in person.text)
+            assert "[2] deadman" in person.text
+            # So much later that it is no repeat of the first.
+            person.type("1", time.monotonic() + 10.0)
+            person.type("3", time.monotonic() + 20.0)
+            await person.heard(Command, lambda c: c.arguments == {"name": "cup"})
+            commands = page.desk.notes(Command, person.line.client)
+            assert [c.arguments["name"] for c in commands] == ["stop", "cup"]
+
+    asyncio.run(confirm())
 
 
 def test_to_end_is_asked_twice_and_to_leave_lets_go(page):
