@@ -14,6 +14,8 @@ from robot_rl.app.improved import check_base, new_policy, save_improved
 from robot_rl.app.learner_link import open_link
 from robot_rl.app.run_config import JUDGING_SEEDS, SEEDS_PER_RUN
 from robot_rl.app.run_context import RunContext
+from robot_rl.control.realtime import RealtimeConfig
+from robot_rl.core.clock import is_machine_clock
 from robot_rl.core.protocol import Operator
 from robot_rl.policies.ready_base import RunBase
 from robot_rl.runtime.checkpoint import flatten, latest_checkpoint, save_checkpoint
@@ -74,9 +76,9 @@ def improve(
                 between=between,
                 watch=watch,
             )
-            if config.cell.realtime:
+            if config.cell.realtime or is_machine_clock(run.station.bench.clock):
                 # Only now: the learner's process would have inherited priority and cores.
-                config.cell.realtime.apply()
+                (config.cell.realtime or RealtimeConfig()).apply()
             improvement.run(run.stop)
             save_improved(run.folder.improved, judge.deployed, base)
             updates = link.sync().updates

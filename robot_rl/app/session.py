@@ -23,7 +23,7 @@ from robot_rl.app.opening import StopOnSignal, open_folder
 from robot_rl.app.progress import RunProgress
 from robot_rl.app.run_config import RunConfig
 from robot_rl.app.run_context import RunContext, Stopped
-from robot_rl.app.run_folder import DIRECT, RunFolder
+from robot_rl.app.run_folder import DIRECT, ROS, RunFolder
 from robot_rl.app.station import Station, blocking_player, opened
 from robot_rl.app.terminal import INTERRUPTED, Terminal
 from robot_rl.app.through import open_station
@@ -33,7 +33,6 @@ from robot_rl.control.watchdog import watched
 from robot_rl.core.clock import require_machine_clock
 from robot_rl.core.errors import ConfigError, LearnerLostError, RobotRlError
 from robot_rl.core.protocol import Bench, Operator
-from robot_rl.envs.robot_env import RobotEnv
 from robot_rl.policies.ready_base import RunBase
 from robot_rl.runtime.events import EventLog, Sink
 from robot_rl.runtime.improve import PHASE
@@ -53,7 +52,6 @@ from robot_rl.session.view import Frame, View
 _LOG = logging.getLogger(__name__)
 _MOST_LEARNERS = 5
 """So many are begun; then something is wrong that beginning anew does not mend."""
-_REAL_TIME = {"real_time": True}
 _BEFORE = {"collect": collect, "imitate": imitate}
 """What a session needs of a run, in this order."""
 
@@ -79,6 +77,11 @@ class Arguments:
     runs: Path = Path("runs")
     """Where new runs' folders are made."""
 
+    through: str | None = None
+    """A graph's YAML, e.g. configs/ros/sim_fr3.yaml: the session is of that live graph, which is
+    up, and the person has the person's seat at its gate. `direct`: the bench is in this process.
+    Runs remember it."""
+
     operator: str = ""
     """Name of the person, recorded with every episode; that of the config's `session` without."""
 
@@ -99,7 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("robot_rl").setLevel(logging.INFO)
     torch.set_num_threads(arguments.threads)
     try:
-        folder = open_folder(arguments.config, arguments.resume, arguments.runs)
+        where = (arguments.resume, arguments.runs, arguments.through)
+        folder = open_folder(arguments.config, *where)
         config = _config(folder, arguments)
         _sit(_never_waiting(folder), config, headless=arguments.headless)
     except Stopped as stopped:
@@ -118,10 +122,16 @@ def _config(folder: RunFolder, arguments: Arguments) -> SessionConfig:
     Raises:
         ConfigError: if nobody is named, or the run's bench is elsewhere.
     """
-    if folder.through != DIRECT:
+    if folder.through == ROS:
         raise ConfigError(
-            f"{folder.path} goes through {folder.through}: a session is of a bench in its own "
-            "process; in a live graph the person sits at the graph's operator node"
+            f"{folder.path} goes through {ROS}, where time waits for the simulator; sit at it "
+            f"with --through {DIRECT}, or in a live graph: --through configs/ros/sim_fr3.yaml"
+        )
+    if folder.through != DIRECT and folder.summary_of("collect") is None:
+        raise ConfigError(
+            f"{folder.path} has no demonstrations yet, and whoever sits at a session in a live "
+            f"graph gives none; first: robot-rl collect --resume {folder.path}, with --through "
+            f"{DIRECT} for a simulated arm"
         )
     if folder.summary_of(PHASE) is not None:
         raise ConfigError(
@@ -142,21 +152,36 @@ def _config(folder: RunFolder, arguments: Arguments) -> SessionConfig:
 def _never_waiting(folder: RunFolder) -> RunFolder:
     """The run's folder, with a learner that the loop never waits for: a person is at the arm."""
     learner = {"learner_process": True, "learner_lag_updates": None}
-    return RunFolder(folder.path, folder.config.model_copy(update=learner), folder.through)
+    return _with(folder, folder.config.model_copy(update=learner))
+
+
+def _in_real_time(folder: RunFolder) -> RunFolder:
+    """The run's folder; a simulated bench that can keep the time of the wall is told to."""
+    config = folder.config
+    bench: Any = config.cell.bench
+    if "real_time" not in type(bench).model_fields:
+        return folder
+    cell = config.cell.model_copy(update={"bench": bench.model_copy(update={"real_time": True})})
+    return _with(folder, config.model_copy(update={"cell": cell}))
+
+
+def _with(folder: RunFolder, config: RunConfig) -> RunFolder:
+    return RunFolder(folder.path, config, folder.through)
 
 
 def _sit(folder: RunFolder, config: SessionConfig, *, headless: bool) -> None:
     with ExitStack() as stack:
         log = stack.enter_context(EventLog(folder.events))
+        folder.remember_through()
         curves = stack.enter_context(open_metric_sinks(folder))
         asked = StopOnSignal()
         _prepare(folder, [log, *curves], asked)
-        station = stack.enter_context(_in_real_time(folder))
+        station = stack.enter_context(open_station(_in_real_time(folder), config.operator))
         stack.enter_context(station.bench.robot)
         require_machine_clock(station.bench.clock)
         devices = [stack.enter_context(opened(d, station.bench)) for d in config.devices]
         outlets = _Outlets()
-        eyes = Eyes(station.bench, config, outlets.picture)
+        eyes = Eyes(station.bench, config, outlets.picture, station.watched)
         session = _session(folder, config, station, eyes, devices, outlets)
         stack.callback(session.close)
         asked.told = session.end
@@ -218,21 +243,6 @@ def _prepare(folder: RunFolder, sinks: list[Sink], stop: Callable[[], bool]) -> 
             _BEFORE[name](run)
 
 
-@contextmanager
-def _in_real_time(folder: RunFolder) -> Iterator[Station]:
-    """The run's station; a simulated bench that can keep the time of the wall is told to."""
-    config = folder.config
-    bench: Any = config.cell.bench
-    if "real_time" in type(bench).model_fields:
-        cell = config.cell.model_copy(update={"bench": bench.model_copy(update=_REAL_TIME)})
-        config = config.model_copy(update={"cell": cell})
-    station = Station.of_run(config)
-    try:
-        yield station
-    finally:
-        station.bench.close()
-
-
 def _session(
     folder: RunFolder,
     config: SessionConfig,
@@ -241,15 +251,13 @@ def _session(
     devices: Sequence[Operator],
     outlets: _Outlets,
 ) -> Session:
-    env, bench = station.env, station.bench
-    assert isinstance(env, RobotEnv)
-    limits = folder.config.cell_in_force.limits
+    bench, gate, limits = station.bench, station.gate, station.limits
     base = load_base(folder, bench.task)
     checks = checks_of(
         bench,
         config,
         eyes=eyes,
-        gate=env.gate,
+        gate=gate,
         limits=limits,
         store=folder.online,
         recording=station.recording,
@@ -260,7 +268,7 @@ def _session(
         config,
         run=folder.path.name,
         task=bench.task,
-        gate=env.gate,
+        gate=gate,
         stop=bench.robot.stop,
         clock=bench.clock,
         limits=limits,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Protocol, cast
 
 from robot_rl.app.run_config import CellConfig, RunConfig
 from robot_rl.config.model import Buildable
@@ -14,8 +14,9 @@ from robot_rl.control.chunk_player import ChunkPlayer, Player
 from robot_rl.control.chunking.async_player import AsyncChunkPlayer, ChunkingConfig
 from robot_rl.control.chunking.planner import Unguided
 from robot_rl.control.chunking.thread_planner import ThreadPlanner
+from robot_rl.control.limits import SafetyLimits
 from robot_rl.control.safety import SafetyGate
-from robot_rl.core.protocol import Bench, Env, OnlinePolicy, Operator
+from robot_rl.core.protocol import Bench, Env, OnlinePolicy, Operator, Sensor
 from robot_rl.core.recording import RecordingSpec
 from robot_rl.core.types import Source
 from robot_rl.envs.robot_env import RobotEnv
@@ -24,8 +25,14 @@ from robot_rl.policies.ready_base import ReadyBase, RunBase
 from robot_rl.policies.ready_player import async_player, waiting_player
 from robot_rl.policies.realtime import RealtimePolicy
 from robot_rl.runtime.rollout import Agent, Rollout
+from robot_rl.session.checks_of_cell import LimitedGate
+from robot_rl.session.needs import SessionGate
 
 _AT_ONCE = HandOver(release_s=0.0)
+
+
+class CellGate(SessionGate, LimitedGate, Protocol):
+    """The safety gate, as whoever sits at the station asks it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,21 +40,26 @@ class Station:
     """What episodes run on.
 
     Args:
+        gate: that everything passes; `limits`: those in force there.
         hand_over: what follows when a person lets go, or cannot be heard any more.
         chunking: how chunks are played while the next one is planned; without it the loop waits
             for each plan, which is for benches whose clock waits too.
         seats: people who sit at the bench already, by seat: `demonstrator`, `supervisor`.
         watcher: who may take over at any time, also while a policy is judged; help counts then.
         awaits_person: the environment sees to the person before each episode.
+        watched: cameras that a person is shown, and that may be asked from any thread.
     """
 
     bench: Bench
     env: Env
+    gate: CellGate
+    limits: SafetyLimits
     hand_over: HandOver
     chunking: ChunkingConfig | None = None
     seats: Mapping[str, Operator] = field(default_factory=dict[str, Operator])
     watcher: Operator | None = None
     awaits_person: bool = False
+    watched: tuple[Sensor, ...] = ()
 
     @classmethod
     def open(
@@ -65,8 +77,15 @@ class Station:
         bench = bench or cast(Bench, cell.bench.build(task))
         seen, period_s = bench.task.observation, bench.task.action.period_s
         monitor = cell.streams.build(seen, period_s) if cell.streams else None
-        env = RobotEnv(bench, gate_of(cell, bench), monitor)
-        return cls(bench=bench, env=env, hand_over=hand_over, chunking=chunking)
+        gate = gate_of(cell, bench)
+        return cls(
+            bench=bench,
+            env=RobotEnv(bench, gate, monitor),
+            gate=gate,
+            limits=cell.limits,
+            hand_over=hand_over,
+            chunking=chunking,
+        )
 
     @classmethod
     def of_run(

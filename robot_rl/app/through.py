@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from robot_rl.app.ros.graph_config import GraphConfig
-from robot_rl.app.ros.node_table import sources_of
+from robot_rl.app.ros.node_table import GATE, cameras_of, robot_of, sources_of
 from robot_rl.app.run_config import RunConfig
 from robot_rl.app.run_folder import DIRECT, ROS, RunFolder
 from robot_rl.app.simulator import Simulator
 from robot_rl.app.station import Station
 from robot_rl.config.load import load
 from robot_rl.config.model import Buildable, Config
+from robot_rl.control.limits import SafetyLimits
+from robot_rl.control.tightening import TIGHTER, tightened
 from robot_rl.core.errors import ConfigError, DependencyError
 from robot_rl.core.spec import TaskSpec
 from robot_rl.runtime.gate.cell import GateCell
@@ -60,15 +62,21 @@ def check_through(through: str) -> str:
 
 
 @contextmanager
-def open_station(folder: RunFolder) -> Iterator[Station]:
-    """Connect the run's cell, directly or through ROS, and let go of it in the end."""
+def open_station(folder: RunFolder, person: str = "") -> Iterator[Station]:
+    """Connect the run's cell, directly or through ROS, and let go of it in the end.
+
+    Args:
+        folder: of the run.
+        person: who sits at the run itself; in a live graph they get the person's seat at the gate.
+            Without a name it is for whoever sits at the graph.
+    """
     check_through(folder.through)
     if folder.through == ROS:
         opened = _in_lockstep(folder)
     elif folder.through == DIRECT:
         opened = _directly(folder.config)
     else:
-        opened = _in_graph(folder.config, Path(folder.through))
+        opened = _in_graph(folder.config, Path(folder.through), person)
     with opened as station:
         yield station
 
@@ -96,39 +104,56 @@ def _in_lockstep(folder: RunFolder) -> Iterator[Station]:
 
 
 @contextmanager
-def _in_graph(config: RunConfig, file: Path) -> Iterator[Station]:
+def _in_graph(config: RunConfig, file: Path, person: str) -> Iterator[Station]:
     graph = load(file, GraphConfig)
-    task = _task_spec(config.task)
-    _check_graph(config, graph, task)
+    cell, task = load(Path(graph.cell), GateCell), _task_spec(config.task)
+    _check_graph(config, graph, cell, task)
     bench = _named(LIVE)(
         task,
         namespace=f"/{graph.namespace.lstrip('/')}",
         sources=sources_of(graph),
-        name=graph.name,
+        name=robot_of(graph),
+        person=person,
+        cameras=cameras_of(graph) if person else (),
     )
     try:
         yield Station(
             bench=bench,
             env=bench.env,
+            gate=bench.gate,
+            limits=_limits_of(graph, cell),
             hand_over=config.hand_over,
             chunking=config.chunking,
             seats=bench.seats,
-            watcher=bench.seats["supervisor"],
+            watcher=bench.seats.get("supervisor"),
+            watched=bench.watched,
         )
     finally:
         bench.close()
 
 
-def _check_graph(config: RunConfig, graph: GraphConfig, task: TaskSpec) -> None:
-    cell = load(Path(graph.cell), GateCell)
+def _limits_of(graph: GraphConfig, cell: GateCell) -> SafetyLimits:
+    """What the graph's gate is started with."""
+    tighter = {k: v for k, v in graph.parameters.get(GATE, {}).items() if k in TIGHTER}
+    return tightened(cell.limits, tighter).limits
+
+
+def _check_graph(config: RunConfig, graph: GraphConfig, cell: GateCell, task: TaskSpec) -> None:
     if cell.name != config.cell.name:
         raise ConfigError(
             f"the graph {graph.name} is of cell {cell.name!r}, the run of {config.cell.name!r}"
         )
-    theirs = _task_spec(cast(Buildable, load(Path(graph.task), Config)))
-    if theirs.contract != task.contract:
+    for key in SafetyLimits.model_fields:
+        theirs, ours = getattr(cell.limits, key), getattr(config.cell.limits, key)
+        if theirs != ours:
+            raise ConfigError(
+                f"the graph {graph.name} has other limits than the run: {key} is {theirs} there, "
+                f"{ours} here; name the same cell in both"
+            )
+    told = _task_spec(cast(Buildable, load(Path(graph.task), Config)))
+    if told.contract != task.contract:
         raise ConfigError(
-            f"the graph {graph.name} is set up for task {theirs.name!r} ({theirs.contract}), the "
+            f"the graph {graph.name} is set up for task {told.name!r} ({told.contract}), the "
             f"run for {task.name!r} ({task.contract}): name the same task in both"
         )
     if config.limits:

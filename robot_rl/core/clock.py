@@ -55,15 +55,23 @@ class ManualClock:
         self._now_ns = max(self._now_ns, deadline_ns)
 
 
+def is_machine_clock(clock: Clock) -> bool:
+    """Whether it tells the machine's monotonic time: the world does not wait for the loop."""
+    return _apart_s(clock) <= _SAME_S
+
+
 def require_machine_clock(clock: Clock) -> None:
     """Refuse a time of its own where a person acts: what they do could not be dated.
 
     Raises:
         ConfigError: if it is not the machine's monotonic clock.
     """
-    apart_s = abs(clock.now_ns() - time.monotonic_ns()) / NS_PER_S
-    if apart_s > _SAME_S:
+    if not is_machine_clock(clock):
         raise ConfigError(
-            f"the bench's clock and the machine's are {apart_s:.1f} s apart: a person needs a "
-            "bench in real time; for a simulator, set `cell.bench.real_time: true`"
+            f"the bench's clock and the machine's are {_apart_s(clock):.1f} s apart: a person "
+            "needs a bench in real time; for a simulator, set `cell.bench.real_time: true`"
         )
+
+
+def _apart_s(clock: Clock) -> float:
+    return abs(clock.now_ns() - time.monotonic_ns()) / NS_PER_S

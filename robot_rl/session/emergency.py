@@ -52,12 +52,11 @@ class EmergencyStop:
         Raises:
             Refused: if the cause is another than the person has read.
         """
-        with self._lock:
-            presses = self._presses
-            if cause.strip() != self._gate.cause.strip():
-                raise Refused(f"the cause is: {self._gate.cause}; look at it, then clear that")
-            self._gate.clear(by)
-            pressed_meanwhile = self._presses != presses
-        if pressed_meanwhile:
+        presses = self._presses
+        if cause.strip() != self._gate.cause.strip():
+            raise Refused(f"the cause is: {self._gate.cause}; look at it, then clear that")
+        # Not under the lock: a gate elsewhere takes its time, and a press waits for nobody.
+        self._gate.clear(by)
+        if self._presses != presses:
             self.press("stop was pressed while another one was cleared")
             raise Refused("stop was pressed again")

@@ -102,9 +102,9 @@ class Verbs:
 
     def _give_back(self, command: Command) -> str:
         self._check_not_driven_by_another(command.client)
-        self._person.give_back()
         if self._gate.state == GateState.HOLD:
             self._gate.resume(self._by)
+        self._person.give_back()
         if self._course.paused:
             return "the policy goes on; no other episode begins before you resume"
         return "the policy goes on"

@@ -32,13 +32,24 @@ def test_a_finished_run_is_not_sat_at(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "has finished its online phase; begin another run" in said
 
 
-def test_a_bench_elsewhere_is_not_sat_at(
+def test_a_bench_that_waits_is_not_sat_at(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = folder(tmp_path, through=ROS)
     run.remember_through()
     assert main(["--resume", str(run.path)]) == 1
-    assert "goes through ros" in capsys.readouterr().err
+    assert "goes through ros, where time waits" in " ".join(capsys.readouterr().err.split())
+
+
+def test_in_a_live_graph_the_demonstrations_are_there_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = folder(tmp_path, through=str(CONFIGS.parent / "ros/sim_fr3_peg.yaml"))
+    run.remember_through()
+    assert main(["--resume", str(run.path)]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "has no demonstrations yet" in said
+    assert "first: robot-rl collect --resume" in said
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pytest
 from robot_rl.app.simulator import free_domain
 
 # A page that is served for real, and the desk behind it.
+sys.path.append(str(Path(__file__).parent))
 sys.path.append(str(Path(__file__).parents[1] / "session" / "page"))
 
 # Read when a message module is imported, and by whatever is started from here.

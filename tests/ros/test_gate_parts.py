@@ -13,7 +13,7 @@ from robot_rl_msgs.msg import ActionStamped, NamedVector, RobotState
 from robot_rl.core.clock import NS_PER_S, ManualClock
 from robot_rl.core.errors import ConfigError, ContractError, HardwareError
 from robot_rl.core.spec import TCP_POSE, ActionSpec
-from robot_rl.core.types import GateState, SafeAction
+from robot_rl.core.types import GateState, SafeAction, Source
 from robot_rl_nodes.conversion import float32s, pose_from, stamp_from_ns, twist_from, write_vectors
 from robot_rl_nodes.gate.desk import FIRST_WORD_S, TopicDesk
 from robot_rl_nodes.gate.link import SILENCE_S, TopicLink, Ways
@@ -219,6 +219,24 @@ def test_whoever_has_a_seat_has_half_a_second_for_the_first_word_and_is_then_los
     desk.say(epoch, 1)
     desk.pass_s(0.09)
     assert "silent" in desk.desk.actor.loss
+
+
+def test_a_person_at_a_page_is_heard_less_often_than_one_with_a_device(desk: Desk) -> None:
+    desk.door = desk.desk.persons
+
+    def borne_s(means: int) -> float:
+        epoch = desk.desk.ask(desk.door, int(Source.HUMAN), "anna", "/run", means)
+        desk.say(epoch, 1)
+        silent_s = 0.0
+        while not desk.desk.person.loss:
+            desk.pass_s(0.01)
+            silent_s += 0.01
+        return silent_s
+
+    assert borne_s(0) == pytest.approx(0.08, abs=0.015)
+    assert borne_s(1) == pytest.approx(0.27, abs=0.015)
+    with pytest.raises(ContractError, match="means 2: expected one of 0, 1"):
+        desk.desk.ask(desk.door, int(Source.HUMAN), "anna", "/run", 2)
 
 
 def test_a_publisher_that_has_gone_is_lost_before_its_time(desk: Desk) -> None:

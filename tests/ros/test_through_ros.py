@@ -214,6 +214,11 @@ def test_a_domain_in_which_somebody_is_is_not_taken(
         ("peg_insert", [], "is set up for task 'pick_cube'.*name the same task in both"),
         ("point_reach", [], "is of cell 'sim_fr3', the run of 'sim_point'"),
         ("pick_cube", ["limits.max_force_n=20.0"], "limits.max_force_n: in a live graph"),
+        (
+            "pick_cube",
+            ["cell.limits.max_force_n=20.0"],
+            "has other limits than the run: max_force_n is 30.0 there, 20.0 here",
+        ),
     ],
 )
 def test_a_run_and_the_graph_that_it_joins_must_agree(

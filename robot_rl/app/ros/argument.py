@@ -18,7 +18,9 @@ HELP = {
     "use_sim_time": "true: the nodes' time is that of /clock",
     "autostart": "true: a lifecycle manager configures and activates the nodes in order",
     "train": "for hil: YAML of a run that acts, learns and records in the graph, in place of "
-    "policy and recorder",
+    "policy and recorder; or the folder of one to go on with",
+    "person": "with train: name of whoever sits at the run's correction session, at its page, in "
+    "place of the graph's device",
     "record": "true or false: whether to record; auto: as the group does",
     "log_level": "debug, info, warn, error or fatal",
     "dds_profile": "shm: shared memory of 16 MB; none: Fast DDS's own; or the path of an XML file",
@@ -44,6 +46,7 @@ class Arguments:
     use_sim_time: bool = False
     autostart: bool = True
     train: str = ""
+    person: str = ""
     record: str = "auto"
     log_level: str = "info"
     dds_profile: str = "shm"
@@ -55,12 +58,14 @@ class Arguments:
                 raise ConfigError(
                     f"{name}: got {getattr(self, name)!r}, expected one of: {', '.join(choices)}"
                 )
+        if self.person and not self.train:
+            raise ConfigError("person: sits at a run's session; name the run with `train`")
         if self.train and self.ns:
             raise ConfigError(
                 "train: the run finds the graph by its YAML; give `ns` there as `namespace`"
             )
-        if self.train and not Path(self.train).is_file():
-            raise ConfigError(f"train: no such file: {self.train}")
+        if self.train and not Path(self.train).exists():
+            raise ConfigError(f"train: no such file or folder: {self.train}")
         if self.ns and not re.fullmatch(r"/?[a-z][a-z0-9_]*(/[a-z][a-z0-9_]*)*", self.ns):
             raise ConfigError(f"ns: got {self.ns!r}, expected a ROS namespace such as fr3")
 

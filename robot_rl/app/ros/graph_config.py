@@ -96,11 +96,13 @@ class RobotConfig(Config):
 
     Args:
         kind: `sim` starts a simulated one; of the others the maker's own driver is running.
+        name: recorded with the episodes; the graph's namespace without it.
         driver: of the simulated one, a YAML of `configs/drivers/`.
         cameras: of the simulated scene, that are seen.
     """
 
     kind: Literal["sim", "franka", "ur"]
+    name: str = Field(default="", max_length=64)
     driver: File | None = None
     cameras: tuple[Name, ...] = ()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from robot_rl.app.ros.argument import Arguments
 from robot_rl.app.ros.graph_config import GraphConfig, Value
@@ -12,6 +13,8 @@ from robot_rl.app.ros.process import Process, Stage
 NODES = "robot_rl_nodes"
 SIM = "robot_rl_sim"
 MANAGER = "lifecycle_manager"
+GATE = "command_gate"
+"""Its name in every graph."""
 _RESPAWN_S = 2.0
 _BACK = 10
 """How much whoever the arm does not wait for stands back."""
@@ -76,9 +79,7 @@ def robot_interface(config: GraphConfig) -> Iterator[Process]:
 
 def command_gate(config: GraphConfig) -> Iterator[Process]:
     """The only one that commands the arm."""
-    yield _process(
-        "command_gate_node", "command_gate", Stage.GATE, _cell_and_task(config), critical=True
-    )
+    yield _process("command_gate_node", GATE, Stage.GATE, _cell_and_task(config), critical=True)
 
 
 def policy_bridge(config: GraphConfig) -> Iterator[Process]:
@@ -120,6 +121,7 @@ def recorder(config: GraphConfig) -> Iterator[Process]:
     if config.recorder:
         parameters = {
             **_cell_and_task(config),
+            **({"robot": config.robot.name} if config.robot.name else {}),
             "folder": config.recorder.folder,
             "fingers": list(config.tactile),
         }
@@ -127,8 +129,10 @@ def recorder(config: GraphConfig) -> Iterator[Process]:
 
 
 def run(arguments: Arguments) -> Process:
-    """A run in the actor's seat: it acts, learns and records."""
-    words = ("run", arguments.train, "--through", str(arguments.file))
+    """A run in the actor's seat: it acts, learns and records, a person at its page if named."""
+    verb = ("session", "--operator", arguments.person) if arguments.person else ("run",)
+    which = ("--resume", arguments.train) if Path(arguments.train).is_dir() else (arguments.train,)
+    words = (*verb, "--through", str(arguments.file), *which)
     process = _process("robot-rl", "run", Stage.EPISODE, {}, package="robot_rl", managed=False)
     return replace(process, module="robot_rl.app.main", words=words)
 
@@ -167,10 +171,20 @@ def sources_of(config: GraphConfig) -> list[str]:
     return [
         "robot",
         *(["ft"] if config.force_torque else []),
-        *(f"camera:{name}" for name in (*config.cameras, *config.robot.cameras)),
+        *(f"camera:{name}" for name in cameras_of(config)),
         *(f"tactile:{name}" for name in config.tactile),
         *config.sources,
     ]
+
+
+def cameras_of(config: GraphConfig) -> list[str]:
+    """The cameras, real and simulated, by name."""
+    return [*config.cameras, *config.robot.cameras]
+
+
+def robot_of(config: GraphConfig) -> str:
+    """The robot's name, as it is recorded with the episodes."""
+    return config.robot.name or config.namespace
 
 
 def _sensor(program: str, name: str, parameters: dict[str, Value]) -> Process:

@@ -28,7 +28,11 @@ class PlanOptions:
 
     train: str = ""
     """For hil: YAML of a run that acts, learns and records in the graph, in place of policy and
-    recorder."""
+    recorder; or the folder of one to go on with."""
+
+    person: str = ""
+    """With --train: name of whoever sits at the run's correction session, at its page, in place of
+    the graph's device."""
 
     record: bool = False
     """Record, also where the group would not."""
@@ -68,6 +72,7 @@ class PlanOptions:
             robot=file,
             ns=self.ns,
             train=self.train,
+            person=self.person,
             use_sim_time=self.use_sim_time,
             autostart=not self.no_autostart,
             record="true" if self.record else "false" if self.no_record else "auto",

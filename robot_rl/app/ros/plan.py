@@ -8,7 +8,7 @@
 | teleop | a person's device |
 | record | recorder |
 | hil | all of these: a policy drives, a person corrects. `train` names a run that acts in place \
-of policy and recorder |
+of policy and recorder; with `person` they sit at its page, without a device of the graph |
 | eval | a policy drives, nobody corrects: all but teleop; records only if asked |
 | collect | a person drives: all of these |
 | sim | as hil, and the robot must be a simulated one; records only if asked |
@@ -118,7 +118,7 @@ def _parts(group: str, arguments: Arguments) -> list[str]:
     if group in PARTS:
         return [group]
     if arguments.train:
-        return ["sensors", "robot", "teleop"]
+        return ["sensors", "robot", *([] if arguments.person else ["teleop"])]
     asked = arguments.record == "true"
     records = asked or (arguments.record == "auto" and group in RECORDING)
     return [*TOPS[group], *(["record"] if records else [])]
@@ -130,7 +130,8 @@ def _check(config: GraphConfig, group: str, parts: list[str]) -> None:
             f"{config.name}: group 'sim' needs a simulated robot; got kind {config.robot.kind!r}"
         )
     policy = ["policy"] if group == "hil" and "policy" in parts else []
-    for need in (*NEEDS.get(group, ()), *policy, *(["recorder"] if "record" in parts else [])):
+    needs = [n for n in NEEDS.get(group, ()) if n != "operator" or "teleop" in parts]
+    for need in (*needs, *policy, *(["recorder"] if "record" in parts else [])):
         if getattr(config, need) is None:
             raise ConfigError(f"{config.name}: {REMEDIES[need]}")
     # Parameters of a node that no group would start are a slip of the pen.

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from robot_rl.app.ros import node_table
 from robot_rl.app.ros.argument import HELP, Arguments, load_graph
 from robot_rl.app.ros.graph_config import GraphConfig
 from robot_rl.app.ros.parameter_file import parameter_text, write_parameters
@@ -113,6 +114,37 @@ def test_the_parts_together_are_the_correction_session() -> None:
     whole = set(names(plan(config, "hil", ARGUMENTS)))
     managers = {f"{part}_manager" for part in PARTS}
     assert parts - managers == whole - {"diagnostics", "lifecycle_manager"}
+
+
+def words_of_the_run(**given: str) -> tuple[list[str], tuple[str, ...]]:
+    """Who else is in the graph of a run, and how the run is started."""
+    made = plan(graph(operator=None, policy=None), "hil", replace(ARGUMENTS, **given))
+    run = next(process for process in made.processes if process.name == "run")
+    return names(made), run.words
+
+
+def test_a_person_at_the_page_takes_the_place_of_the_graphs_device(tmp_path: Path) -> None:
+    run_file = str(CONFIGS / "runs/peg_insert_session.yaml")
+    others, words = words_of_the_run(train=run_file, person="anna")
+    assert not {"operator", "policy_bridge", "recorder"} & set(others)
+    assert {"command_gate", "robot_interface", "sim_robot"} <= set(others)
+    assert words == ("session", "--operator", "anna", "--through", ARGUMENTS.robot, run_file)
+    _, words = words_of_the_run(train=str(tmp_path), person="anna")
+    assert words[-2:] == ("--resume", str(tmp_path))
+    with pytest.raises(ConfigError, match="no device for a person"):
+        words_of_the_run(train=run_file)
+
+
+def test_the_recorder_calls_the_robot_as_the_run_does() -> None:
+    def robot(**more: str) -> object:
+        made = plan(graph(robot={**SIM, **more}), "hil", ARGUMENTS)
+        recorder = next(process for process in made.processes if process.name == "recorder")
+        return recorder.parameters.get("robot")
+
+    assert robot(name="fr3_sim") == "fr3_sim"
+    # It takes its namespace then, as `ns` may change it.
+    assert robot() is None
+    assert node_table.robot_of(graph()) == "fr3"
 
 
 def test_nobody_corrects_in_an_evaluation() -> None:
@@ -255,6 +287,8 @@ def test_the_profile_of_shared_memory_says_what_it_should() -> None:
         ({"autostart": "1"}, "autostart: got '1', expected true or false"),
         ({"ns": "fr 3"}, "expected a ROS namespace"),
         ({"robto": "fr3"}, "did you mean 'robot'"),
+        ({"person": "anna"}, "person: sits at a run's session; name the run with `train`"),
+        ({"train": "nowhere.yaml"}, "train: no such file or folder"),
     ],
 )
 def test_an_argument_that_makes_no_sense_is_refused(given: dict[str, str], words: str) -> None:

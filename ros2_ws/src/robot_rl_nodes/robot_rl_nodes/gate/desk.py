@@ -8,7 +8,7 @@ silence, by the monotonic clock; what the middleware notices may only end it soo
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,8 @@ from robot_rl.runtime.gate.seat import Party, Seat
 
 KINDS = {"tcp_delta": 0, "joint_delta": 1}
 """`ActionStamped.KIND_*` of each kind of action."""
+MEANS: Mapping[int, PeerKind] = {0: "device", 1: "page"}
+"""`SetControlSource.means` of each kind of person."""
 FIRST_WORD_S = 0.5
 """Whoever has just been given a seat has so long for their first word."""
 
@@ -114,7 +116,9 @@ class TopicDesk:
         self._epoch = epoch
         self._told = told
 
-    def ask(self, entrance: Entrance, source: int, name: str, publishers: str) -> int:
+    def ask(
+        self, entrance: Entrance, source: int, name: str, publishers: str, means: int = 0
+    ) -> int:
         """Give a seat to whoever asks; returns the epoch of their lease.
 
         Args:
@@ -122,6 +126,7 @@ class TopicDesk:
             source: as which they want to command.
             name: shown to people; whoever sits there may ask again.
             publishers: of the entrance's topic, in words.
+            means: with what a person commands, a key of `MEANS`.
 
         Raises:
             ContractError: naming why they cannot have it.
@@ -130,6 +135,8 @@ class TopicDesk:
         if source not in entrance.sources:
             allowed = ", ".join(f"{s.name} ({s:d})" for s in sorted(entrance.sources))
             raise ContractError(f"source {source}: expected one of {allowed}")
+        if means not in MEANS:
+            raise ContractError(f"means {means}: expected one of {', '.join(map(str, MEANS))}")
         if not 1 <= len(name) <= 60:
             raise ContractError(f"name {name!r}: expected 1 to 60 characters")
         if seat.party is not None and seat.name != name:
@@ -141,9 +148,8 @@ class TopicDesk:
             )
         self._epoch = self._epoch % _LOW + 1
         entrance.holder = Asker(name)
-        seat.take(
-            entrance.holder, Ask(source=Source(source), kind=entrance.kind, name=name), self._epoch
-        )
+        kind = MEANS[means] if entrance is self.persons else entrance.kind
+        seat.take(entrance.holder, Ask(source=Source(source), kind=kind, name=name), self._epoch)
         entrance.heard, entrance.complaint = False, ""
         entrance.until_ns = self._clock.now_ns() + round(FIRST_WORD_S * NS_PER_S)
         _LOG.info("%s commands as %s, epoch %d", name, Source(source).name, self._epoch)

@@ -44,7 +44,11 @@ class GateServices:
                 if request.request == _TAKE:
                     names = self._publishers_on(entrance.topic)
                     response.epoch = self._desk.ask(
-                        entrance, int(request.source), str(request.name), names
+                        entrance,
+                        int(request.source),
+                        str(request.name),
+                        names,
+                        int(request.means),
                     )
                 else:
                     self._desk.leave(entrance, str(request.name))

@@ -102,6 +102,33 @@ class GraphPort(Protocol):
         ...
 
 
+class PersonPort(Protocol):
+    """The person's seat at the gate, where somebody sits at the run itself. No method waits."""
+
+    @property
+    def seated(self) -> bool:
+        """Whether the seat is ours."""
+        ...
+
+    @property
+    def refusal(self) -> str:
+        """Why it is not, in words; empty if it is, or the gate has not answered yet."""
+        ...
+
+    def offer(self, action: Vector | None, seen_ns: int = 0) -> None:
+        """Let the gate have what the person wants, an action float32[d]; None for nothing.
+
+        Args:
+            action: normalised.
+            seen_ns: stamp of the newest observation, ROS time [ns].
+        """
+        ...
+
+    def resume(self) -> None:
+        """Tell the gate that the person has given the arm back."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
     """How long is waited for whom.

@@ -6,6 +6,7 @@ of it is read off what the gate says. No rclpy: the graph is behind a `GraphPort
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,22 +26,25 @@ from robot_rl.core.types import (
     Vector,
 )
 from robot_rl.sensing.monitor import StreamMonitor
-from robot_rl_nodes.graph.contract import GraphPort, Moment, Patience
+from robot_rl_nodes.graph.contract import GraphPort, Moment, Patience, PersonPort
 from robot_rl_nodes.graph.period import PERSONS, GateTick, Period, period_of
+from robot_rl_nodes.graph.readiness import Readiness
 from robot_rl_nodes.graph.view import GraphView
 
-_LOOK_S = 0.005
-"""How often is looked whether what is waited for is there."""
-_ASK_S = 0.5
-"""How often the seat is asked for anew."""
+_LOG = logging.getLogger(__name__)
+
+_RESTS = (GateState.RUN, GateReason.NOT_RUNNING)
+"""The gate keeps an action on offer waiting, and nothing is wrong: it waits for a person."""
 
 
 class GraphEnv:
     """One control period a step, on a live graph (implements `Env`).
 
-    An action is offered to the gate for one period. Actions of persons are not: they reach the
-    gate by themselves, and what was executed tells. While a stream is missing or too old nothing
-    is offered, and the gate holds by itself.
+    An action is offered to the gate for one period. Those of a person are offered from the
+    person's seat if they sit at the run itself; else they reach the gate by themselves, and what
+    was executed tells. While a stream is missing or too old nothing of the policy is offered, and
+    the gate holds by itself. No episode goes on while whoever sits at the run cannot reach the
+    gate.
 
     Robot and task are at their start when `reset` is called: that is the episode manager's work.
 
@@ -49,6 +53,7 @@ class GraphEnv:
         port: to the graph.
         monitor: watches the streams for faults that their ages do not show.
         patience: how long is waited.
+        person: who sits at the run itself, if anybody does.
 
     Attributes:
         period: what the gate did in the last step; None before the first.
@@ -61,6 +66,7 @@ class GraphEnv:
         port: GraphPort,
         monitor: StreamMonitor | None = None,
         patience: Patience | None = None,
+        person: PersonPort | None = None,
     ) -> None:
         self.observation_spec = task.observation
         self.action_spec = task.action
@@ -69,7 +75,9 @@ class GraphEnv:
         self.outcome = Outcome.UNKNOWN
         self._port = port
         self._patience = patience or Patience()
+        self._person = person
         self._view = GraphView(task, port, monitor, self._patience.max_age_s)
+        self._readiness = Readiness(port, self._view, self._patience, person)
         self._rate = Rate(port.clock, task.action.period_s)
         self._gripper = task.action.names[-1] == "gripper"
         self._newest: GateTick | None = None
@@ -87,8 +95,7 @@ class GraphEnv:
         """Why nothing is offered, in words; empty if all is well or no episode runs."""
         if not self._running:
             return ""
-        seat = "" if self._port.seated else f"the seat at the gate is lost{self._refusal}"
-        return "; ".join(words for words in (self._view.trouble, seat) if words)
+        return "; ".join(filter(None, (self._view.trouble, *self._readiness.lost_seats)))
 
     def moment(self, observation: Observation) -> Moment:
         """Where one of the last two observations comes from."""
@@ -100,7 +107,7 @@ class GraphEnv:
         Raises:
             GateStopError: if the gate has latched STOP.
             ContractError: if the gate plays other actions than the task's.
-            HardwareError: if a stream, the gate or the seat was not there in time, or the episode
+            HardwareError: if a stream, the gate or a seat was not there in time, or the episode
                 was called off meanwhile.
         """
         self._running, self._steps, self.period = False, 0, None
@@ -109,8 +116,9 @@ class GraphEnv:
         self._port.ticks()
         self._port.judged()
         try:
-            self._check(self._await_graph())
-            self._await_seat()
+            self._newest = self._readiness.await_graph(self._begun_ns)
+            self._check(self._newest)
+            self._readiness.await_seats()
             self._view.reset()
             self._rate.start()
             self._hear()
@@ -125,8 +133,8 @@ class GraphEnv:
         """Offer one normalised action float32[d] for one control period.
 
         Args:
-            action: what is asked for; only a policy's is offered.
-            source: who decided it.
+            action: what is asked for.
+            source: who decided it; a person counts if they sit at the run itself.
 
         Raises:
             ContractError: if there is no episode to step in.
@@ -143,6 +151,8 @@ class GraphEnv:
     def close(self) -> None:
         """End the episode: want nothing, and leave the seat."""
         self._running = False
+        if self._person:
+            self._person.offer(None)
         self._port.offer(None)
         self._port.leave_seat()
 
@@ -152,14 +162,23 @@ class GraphEnv:
         if not self._port.seated:
             self._port.ask_seat()
         offered = source == Source.POLICY and not stale
-        self._port.offer(action if offered else None, self._view.newest.stamp_ns)
+        seen_ns = self._view.newest.stamp_ns
+        if self._person:
+            self._person.offer(action if source in PERSONS else None, seen_ns)
+        self._port.offer(action if offered else None, seen_ns)
         tick = self._rate.wait()
         period = period_of(self._hear(), before, offered=offered, gripper=self._gripper)
+        if self._person and (period.state, period.reason) == _RESTS:
+            # The run's own arbiter lets the policy drive: the person has given the arm back.
+            self._person.resume()
         observation, judgement = self._view.observe(), self._judge()
         self.period, self.outcome = period, judgement.outcome
         self._steps += 1
         terminated = judgement.outcome != Outcome.UNKNOWN
         over = period.state >= GateState.STOP or self._port.ended or self._steps >= self.horizon
+        if lost := self._readiness.lost_person:
+            over = True
+            _LOG.warning("%s: the episode ends", lost)
         if terminated or over:
             self.close()
         reason = period.reason
@@ -212,43 +231,6 @@ class GraphEnv:
                 f"the gate plays actions of {len(tick.travel)} elements, the task's have "
                 f"{self.action_spec.size}: were gate and bridge given the same task?"
             )
-
-    def _await_graph(self) -> GateTick:
-        deadline_ns = self._begun_ns + round(self._patience.ready_s * NS_PER_S)
-        while True:
-            ticks = self._port.ticks()
-            self._newest = ticks[-1] if ticks else self._newest
-            absent = self._view.absent(self._begun_ns)
-            if self._newest is not None and not absent:
-                return self._newest
-            missing = [f"stream {name!r}" for name in absent]
-            missing += [] if self._newest else ["the gate"]
-            complaints = [words for words in self._port.complaints().values() if words]
-            self._look_again(deadline_ns, "; ".join([", ".join(missing), *complaints]))
-
-    def _await_seat(self) -> None:
-        deadline_ns = self._port.clock.now_ns() + round(self._patience.ready_s * NS_PER_S)
-        asked_ns: int | None = None
-        while not self._port.seated:
-            now_ns = self._port.clock.now_ns()
-            if asked_ns is None or now_ns - asked_ns > _ASK_S * NS_PER_S:
-                asked_ns = now_ns
-                self._port.ask_seat()
-            self._look_again(deadline_ns, f"the actor's seat{self._refusal}")
-
-    def _look_again(self, deadline_ns: int, what: str) -> None:
-        now_ns = self._port.clock.now_ns()
-        if self._port.ended:
-            raise HardwareError(f"the episode was called off while waiting for {what}")
-        if now_ns >= deadline_ns:
-            raise HardwareError(
-                f"not there within {self._patience.ready_s:g} s: {what}; are their nodes active?"
-            )
-        self._port.clock.sleep_until_ns(now_ns + round(_LOOK_S * NS_PER_S))
-
-    @property
-    def _refusal(self) -> str:
-        return f": {self._port.refusal}" if self._port.refusal else ""
 
 
 class GraphOperator:

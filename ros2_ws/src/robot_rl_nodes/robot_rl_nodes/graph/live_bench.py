@@ -1,149 +1,110 @@
 """A live graph as the bench of a run: robot, sensors, gate and person are its nodes.
 
 The run acts from the actor's seat, as the policy bridge would, and learns from what the gate says
-was executed, a person's corrections among it. No rclpy.spin here but in a thread of its own.
+was executed, a person's corrections among it. A person who sits at the run itself acts from the
+person's seat. No rclpy.spin here but in a thread of its own.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rclpy.action.client import ActionClient
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from robot_rl_msgs.action import ResetRobot
 
 from robot_rl.core.clock import Clock
-from robot_rl.core.errors import DependencyError, GateStopError, HardwareError
-from robot_rl.core.protocol import Operator
+from robot_rl.core.errors import DependencyError, HardwareError
+from robot_rl.core.protocol import Operator, Sensor
 from robot_rl.core.spec import RobotSpec, TaskSpec
-from robot_rl.core.types import Image, Observation, Source, StepResult, Vector
+from robot_rl.core.types import Image, Observation
 from robot_rl_nodes.graph.contract import Patience
 from robot_rl_nodes.graph.env import GraphEnv, GraphOperator
+from robot_rl_nodes.graph.gate import GraphGate
+from robot_rl_nodes.graph.live_env import LiveEnv
+from robot_rl_nodes.graph.person import RosPerson
+from robot_rl_nodes.graph.picture import camera_pictures
 from robot_rl_nodes.graph.port import RosPort
 from robot_rl_nodes.graph.stream import GraphStreams
 from robot_rl_nodes.managed_node import ManagedNode
-from robot_rl_nodes.topic import ROBOT_RESET
-
-_LOG = logging.getLogger(__name__)
+from robot_rl_nodes.topic import ROBOT_STATE
 
 START_S = 60.0
 """How long gate and robot may take to begin."""
-RESET_S = 120.0
-"""How long robot and task may take to their start: where a person sets up, that is minutes."""
-CLEAR_S = 120.0
-"""How long a person may take to look at the arm and clear a latched gate."""
-_LOOK_S = 0.2
+_ROBOT = "robot"
+"""The source that is the robot's own."""
 
 
 class RunNode(ManagedNode):
-    """The run as a node of the graph."""
+    """The run as a node of the graph.
 
-    def __init__(self, task: TaskSpec, sources: Sequence[str], **of: Any) -> None:
+    Args:
+        task: of the run.
+        sources: streams that make an observation, see `robot_rl_nodes.source`.
+        person: who sits at the run itself; empty for nobody.
+        cameras: that are shown to them, by name.
+    """
+
+    def __init__(
+        self,
+        task: TaskSpec,
+        sources: Sequence[str],
+        person: str,
+        cameras: Sequence[str],
+        **of: Any,
+    ) -> None:
         super().__init__("run", **of)
-        self._task = task
-        self._sources = sources
+        self._task, self._sources = task, sources
+        self._person, self._cameras = person, cameras
 
     def setup(self, values: Mapping[str, Any]) -> None:
         """See `ManagedNode`."""
-        patience = Patience(ready_s=START_S)
-        streams = GraphStreams(
-            self, self._sources, self._task.observation, max_age_s=patience.max_age_s
+        task, patience = self._task, Patience(ready_s=START_S)
+        self.streams = GraphStreams(
+            self, self._sources, task.observation, max_age_s=patience.max_age_s
         )
-        self.port = RosPort(self, self._task, streams)
+        self.port = RosPort(self, task, self.streams)
         self.when_unmade(self.port.close)
-        self.loop = GraphEnv(self._task, self.port, patience=patience)
-        self.resets = ActionClient(self, ResetRobot, ROBOT_RESET)
-        self.when_unmade(self.resets.destroy)
+        self.gate = GraphGate(self)
+        self.person = None
+        if self._person:
+            self.person = RosPerson(self, self._person, task.action, self.gate)
+        self.watched = camera_pictures(self, self._cameras)
+        self.loop = GraphEnv(task, self.port, patience=patience, person=self.person)
 
 
 class LiveRobot:
     """The arm of the graph, which only the graph's gate commands."""
 
-    def __init__(self, spec: RobotSpec, env: GraphEnv) -> None:
+    def __init__(self, spec: RobotSpec, node: RunNode) -> None:
         self.spec = spec
-        self._env = env
+        self._node = node
 
     def __enter__(self) -> LiveRobot:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self.stop()
+        self._node.loop.close()
 
-    def stop(self) -> None:
-        """Want nothing any more; the gate brings the arm to rest."""
-        self._env.close()
-
-
-class LiveEnv:
-    """The closed loop over the graph, robot and task brought to their start (implements `Env`).
-
-    Args:
-        node: the run's.
-        executor: spins it, in another thread than the loop's.
-        robot: its namespace, for whoever is asked to look at the arm.
-    """
-
-    def __init__(self, node: RunNode, executor: SingleThreadedExecutor, robot: str) -> None:
-        self._node = node
-        self._executor = executor
-        self._robot = robot
-        self._loop = node.loop
-        self.observation_spec = node.loop.observation_spec
-        self.action_spec = node.loop.action_spec
-        self.horizon = node.loop.horizon
-
-    def reset(self, seed: int) -> Observation:
-        """Bring robot and task to the start state of `seed`, and take the actor's seat.
-
-        A gate that has latched STOP is waited for: somebody has to look at the arm first.
+    def read(self) -> Observation:
+        """Return the robot's own newest sample.
 
         Raises:
-            GateStopError: if nobody has cleared the gate in time.
-            HardwareError: if the start is not reached, or gate, robot or a stream is absent.
+            HardwareError: if there is none, or the newest message could not be taken.
         """
-        latched_s: float | None = None
-        while True:
-            try:
-                # The gate first: nothing is to move while it has latched.
-                self._loop.reset(seed)
-                self._loop.close()
-                self._go_to_start(seed)
-                return self._loop.reset(seed)
-            except GateStopError as error:
-                if latched_s is None:
-                    latched_s = time.monotonic()
-                    _LOG.warning("%s: robot-rl ros clear %s --by NAME", error, self._robot)
-                if time.monotonic() - latched_s > CLEAR_S:
-                    raise
-                time.sleep(_LOOK_S)
+        sensor = self._node.streams.sensors[_ROBOT]
+        sample = sensor.latest()
+        if sample is None or sensor.complaint:
+            why = sensor.complaint or "nothing was heard yet: is the robot's node active?"
+            raise HardwareError(f"{ROBOT_STATE.name}: {why}")
+        return sample
 
-    def step(self, action: Vector, source: Source = Source.POLICY) -> StepResult:
-        """See `Env.step`."""
-        return self._loop.step(action, source)
-
-    def _go_to_start(self, seed: int) -> None:
-        resets = self._node.resets
-        if not resets.wait_for_server(timeout_sec=START_S):
-            raise HardwareError(
-                f"nobody offers {self._robot}/{ROBOT_RESET}: is the robot's node active?"
-            )
-        goal = ResetRobot.Goal(seed=int(seed))
-        handle = self._asked(lambda: resets.send_goal_async(goal), START_S)
-        if not handle.accepted:
-            raise HardwareError("the robot refuses to go to its start: is another reset running?")
-        result = self._asked(handle.get_result_async, RESET_S).result
-        if not result.success:
-            raise HardwareError(f"the robot is not at its start: {result.message}")
-
-    def _asked(self, ask: Callable[[], Any], limit_s: float) -> Any:
-        # rclpy notes what it asked of an action only after asking; an answer that is heard by
-        # another thread before that is thrown away.
-        return _result(_result(self._executor.create_task(ask), limit_s), limit_s)
+    def stop(self) -> None:
+        """Want nothing any more, neither as policy nor as person; the gate brings it to rest."""
+        if self._node.person:
+            self._node.person.offer(None)
+        self._node.port.offer(None)
 
 
 class LiveBench:
@@ -154,46 +115,73 @@ class LiveBench:
         namespace: of the robot.
         sources: streams that make an observation, see `robot_rl_nodes.source`.
         name: of the robot, recorded with the episodes.
+        person: who sits at the run itself and drives from the person's seat; empty where somebody
+            sits at the graph, or nobody.
+        cameras: that are shown to them, by name.
 
     Attributes:
         env: the loop, with the graph's gate in it.
-        seats: who may drive instead of the policy: whoever sits at the gate's other seat.
+        gate: of the graph.
+        watched: the cameras, from any thread and whether or not an episode runs.
+        seats: who may drive instead of the policy: whoever sits at the gate's other seat; nobody
+            is named where a person sits at the run.
     """
 
     def __init__(
-        self, task: TaskSpec, *, namespace: str, sources: Sequence[str], name: str
+        self,
+        task: TaskSpec,
+        *,
+        namespace: str,
+        sources: Sequence[str],
+        name: str,
+        person: str = "",
+        cameras: Sequence[str] = (),
     ) -> None:
         self.task = task
         self._context = Context()
         self._context.init(args=[])
-        self._node = RunNode(task, sources, context=self._context, namespace=namespace)
+        self._node = node = RunNode(
+            task,
+            sources,
+            person,
+            cameras,
+            context=self._context,
+            namespace=namespace,
+        )
         self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
+        self._executor.add_node(node)
         self._thread = threading.Thread(target=self._spin, name="run's node", daemon=True)
-        self._node.trigger_configure()
-        self._node.trigger_activate()
-        if not self._node.active:
+        node.trigger_configure()
+        node.trigger_activate()
+        if not node.active:
             self.close()
             raise HardwareError("the run's own node could not be started; its log says why")
+        self.env = LiveEnv(node, node.loop, node.gate, self._executor, attended=bool(person))
         self._thread.start()
-        self.clock: Clock = self._node.monotonic
+        self.clock: Clock = node.monotonic
         spec = RobotSpec(name=name, observation=task.observation, action=task.action)
-        self.robot = LiveRobot(spec, self._node.loop)
-        self.env = LiveEnv(self._node, self._executor, namespace)
-        person = GraphOperator(self._node.loop)
-        self.seats: Mapping[str, Operator] = {"demonstrator": person, "supervisor": person}
+        self.robot = LiveRobot(spec, node)
+        self.sensors = tuple(s for key, s in node.streams.sensors.items() if key != _ROBOT)
+        self.watched: tuple[Sensor, ...] = node.watched
+        self.gate = node.gate
+        at_the_gate = GraphOperator(node.loop)
+        self.seats: Mapping[str, Operator] = (
+            {} if person else {"demonstrator": at_the_gate, "supervisor": at_the_gate}
+        )
 
     def render(self, width: int, height: int) -> Image:
         """Refuse: what a run films is a simulation.
 
         Raises:
-            DependencyError: always; pictures of a live graph are what its cameras record.
+            DependencyError: always; pictures of a live graph are what its cameras see.
         """
-        raise DependencyError("a live graph has no camera for films; see its recordings")
+        raise DependencyError("a live graph has no picture of its own; its cameras see it")
 
     def close(self) -> None:
         """Leave the graph; it goes on."""
-        # First the thread: it must not wait on what the node lets go of.
+        if self._thread.is_alive() and self._node.person:
+            self._node.person.leave()
+        # Then the thread: it must not wait on what the node lets go of.
         self._executor.shutdown()
         if self._thread.is_alive():
             self._thread.join()
@@ -206,16 +194,3 @@ class LiveBench:
             self._executor.spin()
         except ExternalShutdownException:
             return
-
-
-def _result(future: Any, limit_s: float) -> Any:
-    """Wait for what another thread's executor brings.
-
-    Raises:
-        HardwareError: if it does not come in time.
-    """
-    done = threading.Event()
-    future.add_done_callback(lambda _: done.set())
-    if not done.wait(limit_s):
-        raise HardwareError(f"the robot has not answered within {limit_s:g} s")
-    return future.result()

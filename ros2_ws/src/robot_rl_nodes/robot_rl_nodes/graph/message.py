@@ -18,20 +18,27 @@ _KINDS = {
 
 
 def action_message(
-    action: Vector | None, spec: ActionSpec, *, seq: int, stamp_ns: int, seen_ns: int
+    action: Vector | None,
+    spec: ActionSpec,
+    *,
+    source: Source = Source.POLICY,
+    seq: int,
+    stamp_ns: int,
+    seen_ns: int,
 ) -> ActionStamped:
-    """Return an action float32[d] of a policy; None for a policy that wants nothing.
+    """Return an action float32[d]; None for somebody who wants nothing.
 
     Args:
         action: normalised.
         spec: of the action space.
+        source: as what the sender commands.
         seq: epoch of the seat in the upper half, number of the action in the lower.
         stamp_ns: when it was decided, ROS time [ns].
         seen_ns: of the observation that it was decided from, ROS time [ns].
     """
     message = ActionStamped(
         seq=int(seq),
-        source=int(Source.POLICY),
+        source=int(source),
         kind=_KINDS[spec.kind],
         active=action is not None,
         data=float32s([] if action is None else action),

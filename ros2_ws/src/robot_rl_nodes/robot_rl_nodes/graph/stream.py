@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from robot_rl.core.errors import ConfigError
-from robot_rl.core.spec import ObservationSpec
+from robot_rl.core.spec import IMAGE_PREFIX, ObservationSpec
 from robot_rl_nodes.conversion import ns_from_stamp
 from robot_rl_nodes.graph.contract import Sample
 from robot_rl_nodes.managed_node import ManagedNode
@@ -35,7 +35,8 @@ class GraphStreams:
 
     Args:
         node: that listens, while it is being set up.
-        names: of the sources, see `robot_rl_nodes.source`.
+        names: of the sources, see `robot_rl_nodes.source`; cameras that the task does not observe
+            are left alone.
         spec: what the task observes.
         max_age_s: a longer silence of a stream is told on /diagnostics.
 
@@ -53,10 +54,18 @@ class GraphStreams:
         time_of = HeaderTime(lambda: node.now_ns, node.monotonic)
         self._streams: dict[str, _Stream] = {}
         for name in names:
+            kind, _, camera = name.partition(":")
+            if camera and kind == "camera" and f"{IMAGE_PREFIX}{camera}" not in spec.images:
+                continue
             found = source(name, spec)
             stream = _Stream(TopicSensor(found, time_of))
             node.listen_to(found.topic, stream.put, max_age_s=max_age_s)
             self._streams[name] = stream
+
+    @property
+    def sensors(self) -> Mapping[str, TopicSensor]:
+        """What listens, by the name of its source."""
+        return {name: stream.sensor for name, stream in self._streams.items()}
 
     def samples(self) -> Mapping[str, Sample | None]:
         """The newest of each stream; None where nothing was heard."""

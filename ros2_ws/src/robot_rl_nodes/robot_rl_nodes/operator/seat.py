@@ -28,19 +28,28 @@ class PersonSeat:
         node: that is being set up.
         name: shown to people.
         given: called with the epoch and the count of an action's elements.
+        means: with what the person commands, a constant of `SetControlSource.Request`.
 
     Attributes:
         taken: the person sits there.
+        complaint: why the person does not, in words; empty if they do or nobody has answered yet.
 
     Raises:
         ConfigError: if the name is too long for the gate.
     """
 
-    def __init__(self, node: ManagedNode, name: str, given: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        node: ManagedNode,
+        name: str,
+        given: Callable[[int, int], None],
+        means: int = SetControlSource.Request.DEVICE,
+    ) -> None:
         if len(name) > _MOST_NAME:
             raise ConfigError(f"name {name!r}: expected at most {_MOST_NAME} characters")
         self.taken = False
-        self._node, self._name, self._given = node, name, given
+        self.complaint = ""
+        self._node, self._name, self._given, self._means = node, name, given, means
         self._pending: Any = None
         self._asked_ns = -_AGAIN_NS
         self._given_ns = 0
@@ -60,17 +69,21 @@ class PersonSeat:
         self._pending = self._client.call_async(self._request(SetControlSource.Request.TAKE))
         self._pending.add_done_callback(self._answered)
 
-    def leave(self) -> None:
-        """Give the seat back."""
+    def leave(self) -> Any:
+        """Give the seat back; return the future of the gate's answer, None if it is not asked."""
         was, self.taken, self._pending = self.taken, False, None
         self._asked_ns = -_AGAIN_NS
-        if was and self._client.service_is_ready():
-            self._client.call_async(self._request(SetControlSource.Request.LEAVE))
         self._tell(Level.OK, "left")
+        if was and self._client.service_is_ready():
+            return self._client.call_async(self._request(SetControlSource.Request.LEAVE))
+        return None
 
     def _request(self, request: int) -> SetControlSource.Request:
         return SetControlSource.Request(
-            request=int(request), source=int(Source.HUMAN), name=self._name
+            request=int(request),
+            source=int(Source.HUMAN),
+            name=self._name,
+            means=int(self._means),
         )
 
     def _answered(self, future: Any) -> None:
@@ -97,4 +110,5 @@ class PersonSeat:
             self._tell(Level.ERROR, f"the seat is lost: {sits}")
 
     def _tell(self, level: Level, words: str) -> None:
+        self.complaint = "" if level == Level.OK else words
         self._node.diagnostics.set("seat", level, words)
