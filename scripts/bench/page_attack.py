@@ -19,6 +19,8 @@ from page_helper import answer_lines
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
+from robot_rl.session.page.message import PROTOCOL
+
 MALFORMED: tuple[str | bytes, ...] = (
     "",
     "no JSON",
@@ -29,7 +31,7 @@ MALFORMED: tuple[str | bytes, ...] = (
     '{"type":"painted","camera":1e300,"number":1}',
     '{"type":"nothing"}',
     "[" * 5000,
-    json.dumps({"type": "hello", "token": "t" * 60_000, "protocol": 1}),
+    json.dumps({"type": "hello", "token": "t" * 60_000, "protocol": PROTOCOL}),
     '{"type":"note","text":"' + "x" * 70_000 + '"}',
     b"\x00" * 24,
 )
@@ -72,7 +74,7 @@ async def _attack(url: str, messages: int, connections: int, seconds: float) -> 
 async def _send(url: str, count: int, seconds: float) -> int:
     """Send messages that are none; the page closes a connection after a few of them."""
     address, token = _address(url), url.partition("#token=")[2]
-    hello = json.dumps({"type": "hello", "token": token, "protocol": 1, "name": "foe"})
+    hello = json.dumps({"type": "hello", "token": token, "protocol": PROTOCOL, "name": "foe"})
     junk, sent, began_s = itertools.cycle(MALFORMED), 0, time.monotonic()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):

@@ -43,13 +43,21 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MadeUpSession]:
+def page_config() -> PageConfig:
+    """A module of tests may have another one."""
+    return PageConfig(port=0)
+
+
+@pytest.fixture(scope="module")
+def session(
+    tmp_path_factory: pytest.TempPathFactory, page_config: PageConfig
+) -> Iterator[MadeUpSession]:
     for package in ("fastapi", "uvicorn", "simplejpeg"):
         pytest.importorskip(package, reason=f"the page needs the package {package}")
     folder = tmp_path_factory.mktemp("session")
     made_up = MadeUpSession(record(folder / "store", folder / "film"))
     outlet = PageProcess(
-        PageConfig(port=0),
+        page_config,
         made_up,
         store=folder / "store",
         film=folder / "film",

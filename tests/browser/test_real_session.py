@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+from relay import Relay
 
 from robot_rl.core.types import Source
 from robot_rl.data.store.episode_reader import EpisodeReader
@@ -31,24 +32,33 @@ SMALL = (
     "improve.checkpoint_every_episodes=1",
     "schedule.prefill_steps=30",
     "schedule.warmup_updates=8",
-    "task.horizon=80",
+    "task.horizon=160",
     "session.review_s=null",
 )
 PATIENCE_MS = 60_000
 
 
 class Sitting:
-    """The process of a session, and what it has said so far."""
+    """The process of a session, and what it has said so far.
+
+    Attributes:
+        url: of the page; `far_url`: the same through a port forward, whose cable `relay` has.
+    """
 
     def __init__(self, runs: Path) -> None:
         self.log = runs / "log"
+        self.relay = Relay()
         words = ["session", "--runs", str(runs), "--operator", "anna", "--port", "0", RUN, *SMALL]
+        words.append(f"session.page.names=[localhost:{self.relay.port}]")
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", CODE, *words], cwd=ROOT, stdout=log, stderr=log
             )
         self.url = str(until(lambda: re.search(r"http://\S+", self.said), 120.0)[0])
         self.run = next(p for p in runs.iterdir() if p.is_dir())
+        address, _, token = self.url.partition("/#token=")
+        self.relay.start("127.0.0.1", int(address.rpartition(":")[2]))
+        self.far_url = f"http://localhost:{self.relay.port}/#token={token}"
 
     @property
     def said(self) -> str:
@@ -66,6 +76,7 @@ class Sitting:
         if self.process.poll() is None:
             self.process.terminate()
         self.process.wait(60)
+        self.relay.close()
 
 
 def until(found: Callable[[], Any], seconds: float = 60.0) -> Any:
@@ -84,13 +95,13 @@ def sitting(tmp_path: Path) -> Iterator[Sitting]:
 
 
 @pytest.fixture
-def open_tab(context: Any, sitting: Sitting) -> Callable[[], Any]:
+def open_tab(context: Any, sitting: Sitting) -> Callable[..., Any]:
     context.set_default_timeout(PATIENCE_MS)
     expect.set_options(timeout=PATIENCE_MS)
 
-    def open_one() -> Any:
+    def open_one(url: str = "") -> Any:
         page = context.new_page()
-        page.goto(sitting.url)
+        page.goto(url or sitting.url)
         page.wait_for_selector("body[data-live=true]")
         return page
 
@@ -118,7 +129,7 @@ def picture(request: pytest.FixtureRequest) -> Callable[[Any, str], None]:
 
 
 def test_a_session_from_the_first_check_to_the_end(
-    open_tab: Callable[[], Any], sitting: Sitting, picture: Callable[[Any, str], None]
+    open_tab: Callable[..., Any], sitting: Sitting, picture: Callable[[Any, str], None]
 ) -> None:
     page = open_tab()
     picture(page, "preflight")
@@ -177,18 +188,38 @@ def test_a_session_from_the_first_check_to_the_end(
     page.keyboard.press("Enter")
     expect_mode(page, "auto")
 
-    # The learner dies and comes back; the policy goes on meanwhile.
+    # So does a cable that is pulled; what waited in it moves nothing once it is in again.
+    far = open_tab(sitting.far_url)
+    expect(far.locator("body[data-mode=auto] #action")).to_be_visible()
+    far.keyboard.down("ArrowUp")
+    expect_mode(page, "human")
+    sitting.relay.cut()
+    expect_mode(page, "hold")
+    expect(page.locator("#banner")).to_contain_text("nothing was heard of it for")
+    expect(far.locator("#banner")).to_contain_text("Trying to reach it again")
+    sitting.relay.heal()
+    expect_mode(far, "hold")
+    expect(far.locator("#banner")).to_contain_text("nothing was heard of it for")
+    far.close()
+    page.keyboard.press("Enter")
+    expect_mode(page, "auto")
+
+    # The learner dies and comes back; the policy goes on meanwhile, and the person knows at once.
     page.keyboard.press("f")
     expect_mode(page, "review")
     page.keyboard.press("n")
     expect_recorded_episode(page, 3)
     expect(page.locator("body")).to_contain_text(re.compile(r"weights [1-9]"))
     sitting.learner.kill()
+    expect(page.locator("body[data-mode=auto] #learner")).to_contain_text("LEARNER LOST")
+    expect(page.locator("#learner")).to_contain_text("it has ended; the policy acts with")
+    expect(page.locator("body")).to_contain_text("The learner is lost: it has ended")
+    expect(page.locator("body[data-mode=auto]")).to_contain_text("online-3")
     page.keyboard.press("s")
-    expect(page.locator("body")).to_contain_text("The learner is lost")
     expect_mode(page, "review")
     page.keyboard.press("n")
     expect_recorded_episode(page, 4)
+    expect(page.locator("#learner")).not_to_contain_text("LOST")
     page.keyboard.press("s")
     expect_mode(page, "review")
     expect(page.locator("#learner")).to_contain_text("Learning")

@@ -32,7 +32,10 @@ _MOST_WAITING_BYTES = 1 << 12
 """What is not sent yet is kept here, where the newest motion takes the older one's place."""
 _FINAL = {
     "wrong token": "the token in this address is not the session's: use the one it printed",
-    "another address or page": "the session does not serve this address: use the one it printed",
+    "another address or page": (
+        "the session does not serve this address: use the one it printed, or start it with this "
+        "one's host and port in session.page.names"
+    ),
 }
 
 
@@ -92,6 +95,7 @@ class Line:
         self.client = ""
         self._clock = clock
         self._viewed_s = clock()
+        self._view = 0
         self._socket: ClientConnection | None = None
         self._asked: deque[bytes] = deque()
         self._motion: bytes | None = None
@@ -165,9 +169,13 @@ class Line:
         await self._drop()
 
     def command(self, verb: Verb, arguments: Mapping[str, Argument] | None = None) -> int:
-        """Ask for something; return the number that its answer has, 0 if it cannot be sent."""
+        """Ask for something; return the number that its answer has, 0 if it cannot be sent.
+
+        It says what was seen when it was asked for: the session refuses what comes too long after
+        that, all but a stop.
+        """
         number = self._count()
-        asked = Asked(number=number, verb=verb, arguments=dict(arguments or {}))
+        asked = Asked(number=number, verb=verb, view=self._view, arguments=dict(arguments or {}))
         if not self.client:
             return 0
         if verb == Verb.STOP:
@@ -180,7 +188,8 @@ class Line:
     def move(self, active: bool, action: tuple[float, ...]) -> None:
         """Say what the keys want now, in place of what waits to be sent."""
         if self.client:
-            self._motion = _text(Moved(number=self._count(), active=active, action=action))
+            moved = Moved(number=self._count(), active=active, view=self._view, action=action)
+            self._motion = _text(moved)
             self._news.set()
 
     def _count(self) -> int:
@@ -220,8 +229,9 @@ class Line:
     def _take(self, message: str, hear: Callable[[Heard], None]) -> None:
         told = _TOLD.decode(message)
         if told.type == "view":
-            self._viewed_s = self._clock()
-            hear(_VIEW.decode(message))
+            view = _VIEW.decode(message)
+            self._viewed_s, self._view = self._clock(), view.number
+            hear(view)
         elif told.type == "answer":
             hear(_ANSWER.decode(message))
         elif told.type == "error":
@@ -245,6 +255,7 @@ class Line:
         """Forget the socket, and what was asked for: nobody wants it minutes later."""
         socket, self._socket = self._socket, None
         self.client = ""
+        self._view = 0
         self._asked.clear()
         self._motion = None
         if socket is not None:

@@ -22,7 +22,7 @@ from robot_rl.session.mode import Verb
 from robot_rl.session.page.archive import Archive
 from robot_rl.session.page.client import Client
 from robot_rl.session.page.connection import PATIENCE_S, Crowd, Peer
-from robot_rl.session.page.door import FOREIGN, WRONG_TOKEN, Door, bearer
+from robot_rl.session.page.door import FOREIGN, FOREIGN_WORDS, WRONG_TOKEN, Door, bearer
 from robot_rl.session.page.hub import Hub
 from robot_rl.session.page.message import (
     MAX_MESSAGE_BYTES,
@@ -74,11 +74,17 @@ def page_app(hub: Hub, door: Door, crowd: Crowd, archive: Archive, most_clients:
             raise HTTPException(429, "too many commands wait for an answer")
         async with _place(scripts, script.verb):
             try:
-                answer = await hub.ask(script.verb, script.arguments)
+                answer = await hub.ask(script)
             except TimeoutError as error:
                 raise HTTPException(504, "the session does not answer") from error
         told = {"done": answer.done, "words": answer.words}
         return _json(told, 200 if answer.done else 409)
+
+    @app.get("/api/view", dependencies=[known])
+    async def view() -> Response:
+        if not (told := hub.look()):
+            raise HTTPException(404, "the session has shown nothing yet")
+        return Response(told, media_type="application/json")
 
     @app.get("/api/episodes", dependencies=[known])
     async def episodes() -> Response:
@@ -120,8 +126,7 @@ class _Guard:
             await send(message)
 
         if _is_foreign(self._door, Headers(scope=scope)):
-            words = "This address is not the session's: open the one that it printed.\n"
-            await PlainTextResponse(words, 403)(scope, receive, send_guarded)
+            await PlainTextResponse(FOREIGN_WORDS, 403)(scope, receive, send_guarded)
         else:
             await self._app(scope, receive, send_guarded)
 
@@ -223,9 +228,12 @@ async def _script_of(request: Request) -> Script:
     except TimeoutError as error:
         raise HTTPException(408, "the command did not come") from error
     try:
-        return decode_script(bytes(body))
+        script = decode_script(bytes(body))
     except ContractError as error:
         raise HTTPException(400, str(error)) from error
+    if script.view == 0 and script.verb != Verb.STOP:
+        raise HTTPException(400, "expected `view`: the number of what GET /api/view shows")
+    return script
 
 
 @asynccontextmanager

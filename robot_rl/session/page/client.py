@@ -7,8 +7,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from robot_rl.session.page.message import REFERENCE, framed
+from robot_rl.session.page.message import REFERENCE, error_text, framed
 from robot_rl.session.page.picture import Picture, Pictures
+from robot_rl.session.page.present import Present
 
 MOST_OFFENCES = 20
 MESSAGES_PER_S = 200
@@ -26,6 +27,7 @@ class Client:
     Attributes:
         is_visible: somebody looks at it.
         is_active: its newest motion was one.
+        present: which view it was told when.
         signed_s: when its newest motion came, or the loop was told that none comes.
         offences: messages that made no sense, or were too many.
     """
@@ -36,13 +38,15 @@ class Client:
         self.is_active = False
         self.signed_s = clock()
         self.offences = 0
+        self.present = Present(clock)
         self._clock = clock
         self._pictures = pictures
         self._texts: deque[str] = deque()
-        self._view: str | None = None
+        self._view: tuple[int, str] | None = None
         self._sent: dict[int, Picture] = {}
         self._unpainted: dict[int, int] = {}
         self._news = asyncio.Event()
+        self._is_late = False
         self._room = float(MESSAGES_PER_S)
         self._filled_s = clock()
 
@@ -57,9 +61,9 @@ class Client:
             self._texts.append(text)
         self._news.set()
 
-    def show(self, view: str) -> None:
+    def show(self, number: int, view: str) -> None:
         """Show a view in place of one that still waits."""
-        self._view = view
+        self._view = number, view
         self._news.set()
 
     def look(self) -> None:
@@ -70,6 +74,17 @@ class Client:
         """Somebody looks at it again."""
         self.is_visible = True
         self.look()
+
+    def miss(self, why: str) -> None:
+        """A motion came late: say so once, until one comes in time."""
+        if not self._is_late:
+            self._is_late = True
+            self.tell(error_text(f"nothing moves: {why}"))
+
+    def sign(self, *, active: bool) -> None:
+        """A motion came in time."""
+        self.is_active, self.signed_s = active, self._clock()
+        self._is_late = False
 
     def looks_at(self, channel: int) -> bool:
         """Whether a new picture of that channel would be sent at once."""
@@ -106,7 +121,8 @@ class Client:
         if self._texts:
             return self._texts.popleft()
         if self._view is not None:
-            view, self._view = self._view, None
+            (number, view), self._view = self._view, None
+            self.present.tell(number)
             return view
         return next((self._send(p) for p in self._pictures if self._is_due(p)), None)
 

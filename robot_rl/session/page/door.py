@@ -16,6 +16,10 @@ from robot_rl.session.config import PageConfig
 WRONG_TOKEN = 4401
 FOREIGN = 4403
 """Codes with which a websocket is closed."""
+FOREIGN_WORDS = (
+    "This address is not the session's: open the one that it printed, or start it with this one's "
+    "host and port in session.page.names.\n"
+)
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _DEFAULT_PORT = {"http": 80, "https": 443}

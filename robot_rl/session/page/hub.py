@@ -14,12 +14,12 @@ from robot_rl.session.page.line import Down, Up
 from robot_rl.session.page.mail import Mail
 from robot_rl.session.page.message import (
     REFERENCE,
-    Arguments,
     Asked,
     Hello,
     Hidden,
     Moved,
     Painted,
+    Script,
     answer_text,
     cameras_text,
     decode,
@@ -28,6 +28,7 @@ from robot_rl.session.page.message import (
     welcome,
 )
 from robot_rl.session.page.picture import Moment, Picture, Pictures
+from robot_rl.session.page.present import Present
 from robot_rl.session.view import Frame, Shown, View
 
 LEASE_S = 0.18
@@ -68,7 +69,9 @@ class Hub:
         self._clock = clock
         self._clients: dict[str, Client] = {}
         self._count = 0
-        self._view = ""
+        self._view: tuple[int, str] | None = None
+        # Of scripts, which have no line.
+        self._present = Present(clock)
         self._holder, self._held_s = "", 0.0
         self._cameras: list[str] = []
         self._moment: Moment | None = None
@@ -102,8 +105,8 @@ class Hub:
         self._clients[client.name] = client
         client.tell(welcome(client.name, self._cameras, self._store))
         client.tell(cameras_text(self._cameras))
-        if self._view:
-            client.show(self._view)
+        if self._view is not None:
+            client.show(*self._view)
         self._pictures.look_at_all()
         return client
 
@@ -122,7 +125,14 @@ class Hub:
             client.tell(error_text(str(error)))
         return client.offences <= MOST_OFFENCES and not client.is_behind
 
-    async def ask(self, verb: Verb, arguments: Arguments) -> Answer:
+    def look(self) -> str:
+        """Return the newest view for a script, as it is told; empty before the first."""
+        if self._view is None:
+            return ""
+        self._present.tell(self._view[0])
+        return self._view[1]
+
+    async def ask(self, script: Script) -> Answer:
         """Ask the loop for something on behalf of a script.
 
         Raises:
@@ -131,9 +141,8 @@ class Hub:
         name = self._named("script")
         self._asked[name] = asyncio.get_running_loop().create_future()
         try:
-            command = Command(client=name, number=1, verb=verb, arguments=dict(arguments))
-            if not self._mail.put(command):
-                return Answer(client=name, number=1, done=False, words=_BUSY)
+            if why := self._put(name, 1, script, self._present):
+                return Answer(client=name, number=1, done=False, words=why)
             async with asyncio.timeout(ANSWER_S):
                 return await self._asked[name]
         finally:
@@ -156,7 +165,7 @@ class Hub:
         return f"{kind}-{self._count}"
 
     def _show(self, view: View) -> None:
-        self._view = view_text(view)
+        self._view = view.number, view_text(view)
         if view.holder != self._holder:
             self._holder, self._held_s = view.holder, self._clock()
         episode = view.episode if view.mode in _RUNNING else None
@@ -164,7 +173,7 @@ class Hub:
         for camera in view.cameras:
             self._index(camera.name)
         for client in self._clients.values():
-            client.show(self._view)
+            client.show(*self._view)
 
     def _take_frame(self, frame: Frame) -> None:
         index = self._index(frame.camera)
@@ -217,15 +226,17 @@ class Hub:
             raise ContractError("hello comes once, at first")
 
     def _submit(self, client: Client, asked: Asked) -> None:
-        command = Command(
-            client=client.name,
-            number=asked.number,
-            verb=asked.verb,
-            arguments=dict(asked.arguments),
-        )
-        if not self._mail.put(command):
-            answer = Answer(client=client.name, number=asked.number, done=False, words=_BUSY)
+        if why := self._put(client.name, asked.number, asked, client.present):
+            answer = Answer(client=client.name, number=asked.number, done=False, words=why)
             client.tell(answer_text(answer))
+
+    def _put(self, client: str, number: int, asked: Asked | Script, present: Present) -> str:
+        """Hand a command on to the loop; or say why not. A stop may come late."""
+        if asked.verb != Verb.STOP and (why := present.refuse(asked.view)):
+            return why
+        arguments = dict(asked.arguments)
+        command = Command(client=client, number=number, verb=asked.verb, arguments=arguments)
+        return "" if self._mail.put(command) else _BUSY
 
     def _move(self, client: Client, moved: Moved, heard_ns: int) -> None:
         if moved.active and len(moved.action) != self._key_size:
@@ -235,7 +246,11 @@ class Hub:
         if not client.is_visible:
             client.appear()
             self._pictures.look_at_all()
-        client.is_active, client.signed_s = moved.active, self._clock()
+        # Letting go may come late, as a stop may.
+        if moved.active and (why := client.present.refuse(moved.view)):
+            client.miss(why)
+            return
+        client.sign(active=moved.active)
         action = moved.action if moved.active else (0.0,) * self._key_size
         motion = Motion(
             client=client.name,

@@ -13,7 +13,7 @@ from robot_rl.session.command import Answer
 from robot_rl.session.mode import Verb
 from robot_rl.session.view import View
 
-PROTOCOL = 1
+PROTOCOL = 2
 MAX_MESSAGE_BYTES = 1 << 16
 REFERENCE = 1 << 31
 """Added to a camera's index: the picture that its pose is compared with."""
@@ -40,18 +40,20 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, tag="command"):
-    """A command; whose it is, the server knows."""
+    """A command; whose it is, the server knows. `view`: number of the newest view they saw."""
 
     number: Number
     verb: Verb
+    view: Number = 0
     arguments: Arguments = {}
 
 
 class Moved(msgspec.Struct, frozen=True, kw_only=True, tag="motion"):
-    """What the keys want now."""
+    """What the keys want now. `view`: number of the newest view that their owner saw."""
 
     number: Number
     active: bool
+    view: Number = 0
     action: Annotated[tuple[Axis, ...], Meta(max_length=64)]
 
 
@@ -67,9 +69,14 @@ class Painted(msgspec.Struct, frozen=True, kw_only=True, tag="painted"):
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
-    """A command of somebody who asks by HTTP."""
+    """A command of somebody who asks by HTTP. `view`: number of the newest view they saw.
+
+    A request may hang on the way as anything else, and come when nobody means it any more: so all
+    but a stop need the number of a view, which `/api/view` has.
+    """
 
     verb: Verb
+    view: Number = 0
     arguments: Arguments = {}
 
 

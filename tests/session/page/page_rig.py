@@ -19,10 +19,12 @@ from websockets.sync.client import ClientConnection, connect
 from robot_rl.session.command import Answer, Command, Gone, Motion
 from robot_rl.session.config import PageConfig
 from robot_rl.session.mode import LEGAL, Mode
+from robot_rl.session.page.message import PROTOCOL
 from robot_rl.session.page.process import PageProcess
 from robot_rl.session.view import CameraView, EpisodeView, Frame, View
 
 WAIT_S = 20.0
+SHOW_S = 0.1
 KEY_SIZE = 4
 HEADER = struct.Struct("<IIdd")
 
@@ -84,12 +86,17 @@ class NotedDesk:
 
 
 class Browser:
-    """A client that has said hello."""
+    """A client that has said hello.
+
+    Attributes:
+        view: number of the newest view that it has read, which it says with what it wants.
+    """
 
     def __init__(self, socket: ClientConnection, token: str, **hello: object) -> None:
         self.socket = socket
         self.cameras: list[str] = []
-        self.say(**{"type": "hello", "token": token, "protocol": 1} | hello)
+        self.view = 0
+        self.say(**{"type": "hello", "token": token, "protocol": PROTOCOL} | hello)
         self.welcome = self.until("welcome")
         self.name: str = self.welcome["client"]
         self._number = 0
@@ -100,8 +107,13 @@ class Browser:
     def move(self, active: bool = True) -> int:
         self._number += 1
         action = [0.5 if active else 0.0] * KEY_SIZE
-        self.say(type="motion", number=self._number, active=active, action=action)
+        said = {"number": self._number, "view": self.view, "active": active, "action": action}
+        self.say(type="motion", **said)
         return self._number
+
+    def ask(self, number: int, verb: str, **arguments: object) -> None:
+        said = {"number": number, "view": self.view, "verb": verb, "arguments": arguments}
+        self.say(type="command", **said)
 
     def hear(self) -> Any:
         """The next message: JSON, or bytes."""
@@ -111,6 +123,8 @@ class Browser:
         told = json.loads(message)
         if told["type"] == "cameras":
             self.cameras = told["names"]
+        elif told["type"] == "view":
+            self.view = told["number"]
         return told
 
     def until(self, kind: str, where: Callable[[Any], bool] = lambda _: True) -> Any:
@@ -157,6 +171,26 @@ class Page:
         with connect(self.ws_address, max_size=None, **options) as socket:
             yield Browser(socket, token or self.token, **(hello or {}))
 
+    @contextmanager
+    def showing(self, shown: View, *browsers: Browser) -> Iterator[None]:
+        """A session that goes on, and shows this all the while; the browsers have seen it."""
+        ended = threading.Event()
+
+        def show() -> None:
+            while not ended.is_set():
+                self.process.show(shown)
+                ended.wait(SHOW_S)
+
+        thread = threading.Thread(target=show)
+        thread.start()
+        try:
+            for browser in browsers:
+                browser.until("view", lambda v: _is(v, shown))
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
     def http(self, method: str, path: str, token: str | None = "", **options: Any):
         headers = {} if token is None else {"Authorization": f"Bearer {token or self.token}"}
         headers |= options.pop("headers", {})
@@ -164,6 +198,10 @@ class Page:
         url = httpx.URL(self.address, raw_path=path.encode())
         with httpx.Client(trust_env=False, timeout=WAIT_S) as client:
             return client.request(method, url, headers=headers, **options)
+
+
+def _is(told: Any, shown: View) -> bool:
+    return (told["number"], told["holder"]) == (shown.number, shown.holder)
 
 
 def view(number: int = 1, *, mode: Mode = Mode.AUTO, holder: str = "", **more: Any) -> View:

@@ -15,6 +15,7 @@ from websockets.sync.client import connect
 
 from robot_rl.session.command import Command
 from robot_rl.session.mode import Verb
+from robot_rl.session.page.message import PROTOCOL
 
 
 def closing(page: Page, *messages: object, **options) -> int:
@@ -41,7 +42,7 @@ def resident(page: Page) -> int:
         {"type": "motion", "number": 1, "active": True, "action": [1, 1, 1, 1]},
         {"type": "command", "number": 1, "verb": "start"},
         {"type": "hidden"},
-        {"type": "hello", "protocol": 1},
+        {"type": "hello", "protocol": PROTOCOL},
         "x",
         b"x",
     ],
@@ -52,17 +53,17 @@ def test_hello_comes_first(page: Page, first):
 
 
 def test_another_protocol_is_refused(page: Page):
-    assert closing(page, {"type": "hello", "token": page.token, "protocol": 2}) == 4401
+    assert closing(page, {"type": "hello", "token": page.token, "protocol": PROTOCOL - 1}) == 4401
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost"])
 def test_a_page_of_another_origin_is_refused_though_it_knows_the_token(page: Page, origin):
-    hello = {"type": "hello", "token": page.token, "protocol": 1}
+    hello = {"type": "hello", "token": page.token, "protocol": PROTOCOL}
     assert closing(page, hello, origin=origin) == 4403
 
 
 def test_another_host_is_refused_though_it_knows_the_token(page: Page):
-    hello = {"type": "hello", "token": page.token, "protocol": 1}
+    hello = {"type": "hello", "token": page.token, "protocol": PROTOCOL}
     rebound = page.ws_address.replace("127.0.0.1", "evil.example")
     # The name that somebody points at this machine.
     with connect(rebound, sock=socket.create_connection(("127.0.0.1", page.port))) as socket_:
@@ -105,7 +106,7 @@ def test_a_few_mistakes_are_answered_with_words(page: Page):
     with page.browser() as browser:
         browser.say(type="motion", number=1, active=True, action=[1.0])
         assert "expected 4" in browser.until("error")["words"]
-        browser.say(type="hello", token=page.token, protocol=1)
+        browser.say(type="hello", token=page.token, protocol=PROTOCOL)
         assert "once" in browser.until("error")["words"]
         browser.socket.send("x" * 70_000)
         assert "at most 65536" in browser.until("error")["words"]
@@ -139,7 +140,7 @@ def test_a_flood_is_cut_off_and_its_stops_are_heard(page: Page):
 def test_too_many_tabs_are_told_so(serve):
     page: Page = serve(most_clients=2)
     with page.browser(), page.browser():
-        hello = {"type": "hello", "token": page.token, "protocol": 1}
+        hello = {"type": "hello", "token": page.token, "protocol": PROTOCOL}
         assert closing(page, hello) == 1013
     with page.browser():
         pass

@@ -6,21 +6,31 @@ import contextlib
 import json
 import socket
 import ssl
+import time
 from http.client import HTTPConnection
 
 import pytest
 import trustme
-from page_rig import Page
+from page_rig import WAIT_S, Page, view
 from websockets.sync.client import connect
 
 from robot_rl.session.command import Command
 from robot_rl.session.mode import Verb
 
-API = ["/api/episodes", "/api/episode/e1", "/api/episode/e1/picture/wrist/0"]
+API = ["/api/view", "/api/episodes", "/api/episode/e1", "/api/episode/e1/picture/wrist/0"]
 
 
 def command(page: Page, body: object, token: str | None = "", **options):
     return page.http("POST", "/command", token, content=json.dumps(body), **options)
+
+
+def seen_by_a_script(page: Page, number: int) -> int:
+    """Look until that view is shown."""
+    deadline_s = time.monotonic() + WAIT_S
+    while (seen := page.http("GET", "/api/view").json())["number"] != number:
+        assert time.monotonic() < deadline_s
+    assert (seen["type"], seen["mode"]) == ("view", "auto")
+    return seen["number"]
 
 
 def test_the_page_needs_no_token_and_may_load_nothing_from_elsewhere(page: Page):
@@ -49,7 +59,10 @@ def test_no_other_page_may_read_an_answer(page: Page):
 def test_another_host_is_refused(page: Page, host):
     headers = {"Host": host.format(page.port)}
     for path in ("/", "/healthz", API[0]):
-        assert page.http("GET", path, headers=headers).status_code == 403
+        refused = page.http("GET", path, headers=headers)
+        assert refused.status_code == 403
+        assert "session.page.names" in refused.text
+        assert page.token not in refused.text
     assert command(page, {"verb": "stop"}, headers=headers).status_code == 403
 
 
@@ -67,16 +80,34 @@ def test_what_is_recorded_is_read_only(page: Page, method):
 
 
 def test_a_script_asks_and_is_answered(page: Page):
-    answer = command(page, {"verb": "note", "arguments": {"text": "loose screw"}})
+    page.process.show(view(31))
+    seen = seen_by_a_script(page, 31)
+    said = {"verb": "note", "view": seen, "arguments": {"text": "loose screw"}}
+    answer = command(page, said)
     assert (answer.status_code, answer.json()) == (200, {"done": True, "words": "note"})
     asked = [c for n in range(1, 500) for c in page.desk.notes(Command, f"script-{n}")]
     assert asked[-1].verb == Verb.NOTE
     assert asked[-1].arguments == {"text": "loose screw"}
     page.desk.refuses = True
     try:
-        assert command(page, {"verb": "start"}).status_code == 409
+        assert command(page, {"verb": "start", "view": seen}).status_code == 409
     finally:
         page.desk.refuses = False
+
+
+def test_a_script_says_what_it_saw_unless_it_stops(page: Page):
+    answer = command(page, {"verb": "start"})
+    assert answer.status_code == 400
+    assert "/api/view" in answer.json()["detail"]
+    answer = command(page, {"verb": "start", "view": 987654321})
+    assert (answer.status_code, answer.json()["done"]) == (409, False)
+    assert "look, then ask again" in answer.json()["words"]
+    assert command(page, {"verb": "stop"}).json() == {"done": True, "words": "stop"}
+
+
+def test_before_the_first_view_there_is_none(serve):
+    page: Page = serve()
+    assert page.http("GET", "/api/view").status_code == 404
 
 
 @pytest.mark.parametrize("body", [{}, [], {"verb": "fly"}, {"verb": "note", "arguments": [1]}])
@@ -93,9 +124,10 @@ def test_a_script_needs_the_token_and_few_words(page: Page):
 
 
 def test_a_session_that_does_not_answer_is_told_of(page: Page):
+    page.process.show(view(32))
     page.desk.answers = False
     try:
-        answer = command(page, {"verb": "check"})
+        answer = command(page, {"verb": "check", "view": seen_by_a_script(page, 32)})
     finally:
         page.desk.answers = True
     assert answer.status_code == 504

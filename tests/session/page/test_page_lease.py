@@ -25,7 +25,7 @@ def move_for(browser, seconds: float, *, active: bool = True) -> float:
 
 
 def test_silence_while_a_key_is_held_ends_the_lease(page: Page):
-    with page.browser() as browser:
+    with page.browser() as browser, page.showing(view(1), browser):
         said_s = move_for(browser, 0.4)
         gone_s, gone = page.desk.wait_for(Gone, browser.name)
         assert 0.18 <= gone_s - said_s <= MOST_S + LOADED_S
@@ -67,7 +67,7 @@ def test_who_neither_holds_nor_moves_may_be_silent(page: Page):
 
 @pytest.mark.parametrize("how", ["hidden", "closed", "cut off"])
 def test_a_page_that_is_no_longer_seen_ends_its_lease_at_once(page: Page, how):
-    with page.browser() as browser:
+    with page.browser() as browser, page.showing(view(1), browser):
         browser.move()
         page.desk.wait_for(Motion, browser.name)
         said_s = time.monotonic()
@@ -83,7 +83,7 @@ def test_a_page_that_is_no_longer_seen_ends_its_lease_at_once(page: Page, how):
 
 
 def test_motion_goes_on_while_it_is_said_in_time(page: Page):
-    with page.browser() as browser:
+    with page.browser() as browser, page.showing(view(1), browser):
         move_for(browser, 1.0)
         assert not page.desk.notes(Gone, browser.name)
         assert len(page.desk.notes(Motion, browser.name)) >= 10

@@ -19,6 +19,7 @@ from robot_rl.session.page.message import (
     Hidden,
     Moved,
     Painted,
+    Script,
     decode,
     decode_script,
     view_text,
@@ -27,8 +28,14 @@ from robot_rl.session.page.message import (
 KINDS = (Hello, Asked, Moved, Hidden, Painted)
 GOOD = [
     {"type": "hello", "token": "t", "protocol": 1, "name": "tablet"},
-    {"type": "command", "number": 3, "verb": "relabel", "arguments": {"outcome": "success"}},
-    {"type": "motion", "number": 4, "active": True, "action": [0, -1, 1.0, 0.25]},
+    {
+        "type": "command",
+        "number": 3,
+        "view": 71,
+        "verb": "relabel",
+        "arguments": {"outcome": "success"},
+    },
+    {"type": "motion", "number": 4, "view": 71, "active": True, "action": [0, -1, 1.0, 0.25]},
     {"type": "hidden"},
     {"type": "painted", "camera": 2147483648, "number": 7},
 ]
@@ -44,9 +51,14 @@ def test_what_may_be_said(message):
     assert isinstance(decode(json.dumps(message)), KINDS)
 
 
+def test_a_stop_needs_to_say_little():
+    assert decode('{"type":"command","number":1,"verb":"stop"}') == Asked(number=1, verb=Verb.STOP)
+    assert decode_script(b'{"verb":"stop"}') == Script(verb=Verb.STOP)
+
+
 def test_a_command_is_read_as_it_was_meant():
     assert decode(json.dumps(GOOD[1])) == Asked(
-        number=3, verb=Verb.RELABEL, arguments={"outcome": "success"}
+        number=3, view=71, verb=Verb.RELABEL, arguments={"outcome": "success"}
     )
 
 
@@ -60,6 +72,8 @@ def test_a_command_is_read_as_it_was_meant():
         '{"type":"command"}',
         '{"type":"command","number":1,"verb":"fly"}',
         '{"type":"command","number":-1,"verb":"stop"}',
+        '{"type":"command","number":1,"view":-1,"verb":"start"}',
+        '{"type":"command","number":1,"view":1.5,"verb":"start"}',
         '{"type":"command","number":1,"verb":"note","arguments":{"text":{"deep":1}}}',
         '{"type":"command","number":1,"verb":"note","arguments":{"text":"' + "x" * 5000 + '"}}',
         '{"type":"motion","number":1,"active":true,"action":[1.01]}',
@@ -97,6 +111,7 @@ def test_any_text_is_a_message_or_refused(text):
             [
                 "type",
                 "number",
+                "view",
                 "verb",
                 "arguments",
                 "active",

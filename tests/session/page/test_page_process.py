@@ -18,6 +18,7 @@ from websockets.sync.client import connect
 from robot_rl.core.errors import ConfigError
 from robot_rl.session.command import Command, Gone, Motion
 from robot_rl.session.mode import Verb
+from robot_rl.session.page.message import PROTOCOL
 
 
 def test_who_says_hello_is_told_who_they_are_and_how_all_stands(page):
@@ -27,7 +28,7 @@ def test_who_says_hello_is_told_who_they_are_and_how_all_stands(page):
         with page.browser(hello={"name": "tablet"}) as second:
             assert first.name.startswith("page-")
             assert second.name.startswith("tablet-")
-            assert second.welcome["protocol"] == 1
+            assert second.welcome["protocol"] == PROTOCOL
             assert second.welcome["store"] == str(page.folder / "store")
             assert "wrist" in second.until("cameras")["names"]
             told = second.until("view")
@@ -54,10 +55,12 @@ def test_who_does_not_read_for_a_while_is_shown_the_newest(page):
 
 
 def test_answers_go_to_who_asked_and_to_nobody_else(page):
-    with page.browser() as first, page.browser() as second:
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(page.browser()) for _ in range(2))
+        stack.enter_context(page.showing(view(1), first, second))
         for number in range(1, 6):
-            first.say(type="command", number=number, verb="take_over")
-            second.say(type="command", number=10 + number, verb="success", arguments={})
+            first.ask(number, "take_over")
+            second.ask(10 + number, "success")
         for number in range(1, 6):
             assert first.until("answer")["number"] == number
             answer = second.until("answer")
@@ -79,7 +82,7 @@ def test_nobody_can_say_that_they_are_somebody_else(page):
 
 
 def test_motion_is_stamped_when_it_is_heard(page):
-    with page.browser() as browser:
+    with page.browser() as browser, page.showing(view(1), browser):
         before_ns = time.monotonic_ns()
         browser.move()
         _, motion = page.desk.wait_for(Motion, browser.name)
@@ -137,8 +140,9 @@ def test_a_killed_page_comes_back_at_the_same_address(serve, caplog):
     page: Page = serve()
     page.process.picture(frame("wrist", 1, reference=True))
     with page.browser() as browser:
-        browser.move()
-        page.desk.wait_for(Motion, browser.name)
+        with page.showing(view(1), browser):
+            browser.move()
+            page.desk.wait_for(Motion, browser.name)
         first = page.process.pid
         os.kill(first, signal.SIGKILL)
         assert browser.code_of_closing() == 1006

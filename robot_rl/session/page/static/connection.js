@@ -2,10 +2,12 @@
 
 import { readPicture } from "./messages.js";
 
-const PROTOCOL = 1;
+const PROTOCOL = 2;
 const STALE_S = 1;
 /** A socket that says nothing for so long is taken for dead, whatever the network says. */
 const DEAD_S = 4;
+/** A request that is not answered by then is given up: without a network it would hang for minutes. */
+const POST_MS = 1000;
 const PAUSES_MS = [250, 500, 1000, 2000];
 /** By the reason that the socket is closed with: to try again would not help. */
 const REFUSED = {
@@ -15,11 +17,13 @@ const REFUSED = {
 
 /**
  * Dispatches `view`, `answer`, `picture`, `cameras`, `welcome` and `trouble` as CustomEvents whose
- * `detail` is the message.
+ * `detail` is the message; `lost` once there is no line.
  */
 export class Connection extends EventTarget {
   #socket = null;
   #number = 0;
+  /** Number of the newest view: the session obeys nobody who saw an old one, but for a stop. */
+  #view = 0;
   #tries = 0;
   #heard = performance.now();
   #opened = performance.now();
@@ -68,14 +72,15 @@ export class Connection extends EventTarget {
   /** Ask for something. @returns {number} of the command, 0 if it could not be sent */
   command(verb, words = {}) {
     this.#number += 1;
-    const message = { type: "command", number: this.#number, verb, arguments: words };
-    return this.#send(message) ? this.#number : 0;
+    const asked = { number: this.#number, view: this.#view, verb, arguments: words };
+    return this.#send({ type: "command", ...asked }) ? this.#number : 0;
   }
 
   /** Say what the keys want now; 20 times a second, also when they want nothing. */
   motion(active, action) {
     this.#number += 1;
-    return this.#send({ type: "motion", number: this.#number, active, action });
+    const wanted = { number: this.#number, view: this.#view, active, action };
+    return this.#send({ type: "motion", ...wanted });
   }
 
   hidden() {
@@ -94,17 +99,21 @@ export class Connection extends EventTarget {
     return response;
   }
 
-  /** The way for a stop when the socket has gone. @returns {Promise<boolean>} whether it came */
+  /**
+   * The way for a stop when the socket says nothing.
+   * @returns {Promise<number>} HTTP status, 200 if it is done; 0 without an answer in time
+   */
   async stopByPost() {
     const headers = {
       Authorization: `Bearer ${this.token}`,
       "Content-Type": "application/json",
     };
     const body = JSON.stringify({ verb: "stop", arguments: {} });
+    const signal = AbortSignal.timeout(POST_MS);
     try {
-      return (await fetch("/command", { method: "POST", headers, body })).ok;
+      return (await fetch("/command", { method: "POST", headers, body, signal })).status;
     } catch {
-      return false;
+      return 0;
     }
   }
 
@@ -122,7 +131,10 @@ export class Connection extends EventTarget {
       this.#tries = 0;
       this.#reason = "";
     }
-    if (message.type === "view") this.#heard = performance.now();
+    if (message.type === "view") {
+      this.#heard = performance.now();
+      this.#view = message.number;
+    }
     return this.#tell(message.type === "error" ? "trouble" : message.type, message);
   }
 
@@ -132,6 +144,7 @@ export class Connection extends EventTarget {
 
   #lost(reason) {
     this.client = "";
+    this.#view = 0;
     this.#reason = reason;
     this.#refused = REFUSED[reason] ?? "";
     this.#tell("lost", { reason });

@@ -2,6 +2,7 @@
 
 import { byId, icon, make, setHidden, setText } from "./dom.js";
 import { keyOf } from "./keys.js";
+import { Stop } from "./stop.js";
 
 /** Verbs with a button beside the cameras; the others are where what they are about is shown. */
 const BUTTONS = {
@@ -29,6 +30,7 @@ export class Controls {
   #connection;
   #motion;
   #notices;
+  #stop;
   #view = null;
   #buttons = new Map();
   /** @type {Map<number, string>} verbs by the number of the command, until they are answered */
@@ -38,7 +40,9 @@ export class Controls {
     this.#connection = connection;
     this.#motion = motion;
     this.#notices = notices;
+    this.#stop = new Stop(connection, notices);
     connection.addEventListener("answer", (event) => this.#answered(event.detail));
+    connection.addEventListener("lost", () => this.#forget());
     connection.addEventListener("trouble", (event) => notices.show("bad", event.detail.words));
     for (const [verb, words] of Object.entries(BUTTONS)) this.#add(verb, words);
     // At the first touch: a finger that slips off has still stopped the arm.
@@ -82,15 +86,10 @@ export class Controls {
     if (number > 0) this.#waiting.set(number, verb);
   }
 
-  /** Stop, by whatever way there is, and say so if there is none. */
-  async stop() {
+  stop() {
     this.#motion.release();
     for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
-    const number = this.#connection.command("stop");
-    if (number > 0) this.#waiting.set(number, "stop");
-    if (this.#connection.status.live || (await this.#connection.stopByPost())) return;
-    const words = "The stop may not have been heard: use the emergency stop at the arm.";
-    this.#notices.show("bad", words);
+    this.#stop.press();
   }
 
   help() {
@@ -130,6 +129,15 @@ export class Controls {
       form.reset();
     });
     byId("help").addEventListener("click", () => this.help());
+  }
+
+  /** What was asked for over a line that is lost is not answered any more. */
+  #forget() {
+    const names = [...this.#waiting.values()].map((verb) => BUTTONS[verb] ?? verb);
+    this.#waiting.clear();
+    if (names.length === 0) return;
+    const words = `No answer came to: ${names.join(", ")}. Look whether it was done.`;
+    this.#notices.show("bad", words);
   }
 
   #answered(answer) {

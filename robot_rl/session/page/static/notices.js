@@ -42,7 +42,11 @@ export class Notices {
     for (const button of this.#list.querySelectorAll("button")) button.hidden = !legal;
   }
 
-  /** @param {"good"|"info"|"bad"} level  @param {boolean} undoable for the next ten seconds */
+  /**
+   * @param {"good"|"info"|"bad"} level
+   * @param {boolean} undoable for the next ten seconds
+   * @returns {HTMLElement} what is shown, until it is over
+   */
   show(level, words, undoable = false) {
     const text = make("span", {}, words);
     const toast = make("li", { class: `toast ${level}` }, icon(ICONS[level]), text);
@@ -61,5 +65,6 @@ export class Notices {
     this.#list.append(toast);
     while (this.#list.children.length > MOST) this.#list.firstChild.remove();
     setTimeout(() => toast.remove(), undoable ? UNDO_MS : SHOWN_MS[level]);
+    return toast;
   }
 }
