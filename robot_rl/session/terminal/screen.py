@@ -38,6 +38,8 @@ _TICK_S = 0.25
 """Ages grow, and a silence is noticed, without a word from the session."""
 _DEAF_S = 0.05
 """After the beginning of a key that nobody knows: what follows at once is the rest of it."""
+_STOP_S = 0.25
+"""A stop that is not answered within that goes another way as well."""
 _STRANGE = "^"
 _SAID = frozenset(
     {
@@ -162,15 +164,19 @@ class SessionScreen(App[int], inherit_bindings=False):
         number = self._line.command(Verb.STOP)
         if number > 0:
             self._waiting[number] = Verb.STOP
-        if not self._line.status.is_live:
-            task = asyncio.create_task(self._stop_by_post())
-            self._stops.add(task)
-            task.add_done_callback(self._stops.discard)
+        task = asyncio.create_task(self._see_to_stop(number))
+        self._stops.add(task)
+        task.add_done_callback(self._stops.discard)
         while isinstance(self.screen, Dialog):
             await self.pop_screen()
             self._be_deaf(self._now_s, AGAIN_S)
 
-    async def _stop_by_post(self) -> None:
+    async def _see_to_stop(self, number: int) -> None:
+        """Stop by HTTP too, unless the answer comes at once: a cut line counts as live for long."""
+        if self._line.status.is_live:
+            await asyncio.sleep(_STOP_S)
+            if number not in self._waiting:
+                return
         if not await asyncio.to_thread(stop_by_post, self._line.address):
             words = "The stop may not have been heard: use the emergency stop at the arm."
             self._say("bad", words)

@@ -255,6 +255,23 @@ def test_a_silent_session_makes_the_keys_dead_but_a_stop_is_tried(page):
     asyncio.run(silence())
 
 
+def test_a_stop_that_is_not_answered_goes_another_way_too_and_its_doubt_is_told(page):
+    async def doubt() -> None:
+        async with seat(page) as person:
+            page.desk.answers = False
+            try:
+                await person.pilot.press("escape")
+                await person.heard(Command, lambda c: c.verb == Verb.STOP)
+                await person.until(lambda: "may not have been heard" in person.text)
+            finally:
+                page.desk.answers = True
+            await person.pilot.press("escape")
+            stops = page.desk.notes(Command, person.line.client)
+            assert {c.verb for c in stops} == {Verb.STOP}
+
+    asyncio.run(doubt())
+
+
 def test_a_lost_line_mends_itself(page):
     async def lose() -> None:
         async with seat(page) as person:
