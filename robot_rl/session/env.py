@@ -34,7 +34,8 @@ class SessionEnv:
         while True:
             self._episodes.about_to_reset(seed)
             try:
-                observation = self._env.reset(seed)
+                with self._episodes.resetting():
+                    observation = self._env.reset(seed)
             except GateStopError:
                 if not self._episodes.stopped:
                     raise

@@ -7,6 +7,7 @@ that of an episode that only counts.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from robot_rl.core.errors import RobotRlError
@@ -93,6 +94,10 @@ class Episodes:
         self._showing.step = self._showing.transition = None
         self._person.begin()
         self._service.show()
+
+    def resetting(self) -> AbstractContextManager[None]:
+        """While the arm goes to its start, which takes seconds, the person is shown so."""
+        return self._service.shown_meanwhile()
 
     def has_begun(self, observation: Observation) -> None:
         """The arm is at its start; the policy drives, unless a person wants the arm at rest."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 from robot_rl.core.clock import NS_PER_S, Clock
 from robot_rl.core.errors import RobotRlError
@@ -13,7 +15,7 @@ from robot_rl.session.desk import FrontDesk
 from robot_rl.session.devices import Devices
 from robot_rl.session.emergency import EmergencyStop
 from robot_rl.session.legality import Legality
-from robot_rl.session.mode import Stage
+from robot_rl.session.mode import Stage, Verb
 from robot_rl.session.needs import Preflight, SessionGate
 from robot_rl.session.person import SessionOperator
 from robot_rl.session.pupil import Pupil
@@ -26,6 +28,8 @@ from robot_rl.session.verbs import Verbs
 _LOG = logging.getLogger(__name__)
 _TURN_S = 0.02
 _VIEW_NS = NS_PER_S // 10
+_SLOW = frozenset({Verb.CHECK, Verb.CLEAR})
+"""What may take seconds."""
 
 
 class Service:
@@ -82,7 +86,8 @@ class Service:
         """Do what was asked for, as far as it is possible now, and answer."""
         for command in self._desk.take():
             try:
-                words = self._verbs.do(command)
+                with self.shown_meanwhile() if command.verb in _SLOW else nullcontext():
+                    words = self._verbs.do(command)
             except RobotRlError as error:
                 self._desk.answer(command, done=False, words=str(error))
             else:
@@ -111,6 +116,26 @@ class Service:
                 outlet.show(view)
             except (OSError, RobotRlError):
                 _LOG.exception("somebody cannot be shown the session")
+
+    @contextmanager
+    def shown_meanwhile(self) -> Iterator[None]:
+        """Show the session while the loop's thread waits for robot or devices.
+
+        Nothing else is done meanwhile: what is asked for waits, but a stop.
+        """
+        over = threading.Event()
+
+        def show() -> None:
+            while not over.wait(_TURN_S):
+                self.show()
+
+        thread = threading.Thread(target=show, name="session meanwhile", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def wait_for_person(self, *, reviewing: bool) -> bool:
         """Return True once nothing hinders the next episode, or False once all is to end.

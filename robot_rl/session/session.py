@@ -172,7 +172,8 @@ class Session:
     def open(self) -> bool:
         """Check, wait until all is well and the person starts; False if they end it instead."""
         self._service.show()
-        self._preflight.run()
+        with self._service.shown_meanwhile():
+            self._preflight.run()
         return self._service.wait_for_person(reviewing=False)
 
     def between(self, store: EpisodeStore, link: Learner) -> bool:

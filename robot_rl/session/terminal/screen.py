@@ -172,7 +172,7 @@ class SessionScreen(App[int], inherit_bindings=False):
             self._be_deaf(self._now_s, AGAIN_S)
 
     async def _see_to_stop(self, number: int) -> None:
-        """Stop by HTTP too, unless the answer comes at once: a cut line counts as live for long."""
+        """Stop by HTTP too unless the answer comes at once: a cut line still counts as live."""
         if self._line.status.is_live:
             await asyncio.sleep(_STOP_S)
             if number not in self._waiting:
