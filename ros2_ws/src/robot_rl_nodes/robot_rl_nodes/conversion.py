@@ -11,6 +11,7 @@ import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,14 +19,14 @@ from robot_rl.core.clock import NS_PER_S
 from robot_rl.core.errors import ContractError
 from robot_rl.core.types import Image, Vector
 
-_COLOURS: Mapping[str, tuple[int, Sequence[int]]] = {
-    "rgb8": (3, (0, 1, 2)),
-    "bgr8": (3, (2, 1, 0)),
-    "rgba8": (4, (0, 1, 2)),
-    "bgra8": (4, (2, 1, 0)),
-    "mono8": (1, (0, 0, 0)),
+_COLOURS: Mapping[str, tuple[int, int | None]] = {
+    "rgb8": (3, None),
+    "bgr8": (3, cv2.COLOR_BGR2RGB),
+    "rgba8": (4, cv2.COLOR_RGBA2RGB),
+    "bgra8": (4, cv2.COLOR_BGRA2RGB),
+    "mono8": (1, cv2.COLOR_GRAY2RGB),
 }
-"""Bytes per pixel, and which of them are red, green and blue."""
+"""Bytes per pixel, and how they become red, green and blue."""
 _MOST_NS = (2**31) * NS_PER_S
 
 
@@ -125,11 +126,9 @@ def image_from(message: Any) -> Image:
         raise ContractError(
             f"image: encoding {message.encoding!r}, expected one of: {', '.join(_COLOURS)}"
         )
-    channels, order = _COLOURS[message.encoding]
+    channels, becomes = _COLOURS[message.encoding]
     rows = _rows(message, channels)
-    if channels == 3 and order == (0, 1, 2):
-        return rows
-    return np.ascontiguousarray(rows[..., list(order)])
+    return rows if becomes is None else np.asarray(cv2.cvtColor(rows, becomes), np.uint8)
 
 
 def depth_from(message: Any) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rcl_interfaces.srv import GetParameters
-from robot_rl_msgs.msg import ExecutedAction, SafetyState
+from robot_rl_msgs.msg import SafetyState
 from robot_rl_msgs.srv import ClearStop
 from std_srvs.srv import Trigger
 
@@ -25,8 +25,9 @@ from robot_rl.core.types import GateState
 from robot_rl.runtime.gate.cell import GateCell
 from robot_rl_nodes.gate.plan import limited
 from robot_rl_nodes.graph.answer import answer_of
+from robot_rl_nodes.graph.port import RosPort
 from robot_rl_nodes.managed_node import ManagedNode
-from robot_rl_nodes.topic import EXECUTED_ACTION, GATE_CLEAR, GATE_STOP, SAFETY_STATE
+from robot_rl_nodes.topic import GATE_CLEAR, GATE_STOP, SAFETY_STATE
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ _SILENT_S = 1.0
 _ANSWER_S = 1.0
 _FOLLOWS_S = 1.5
 """A gate that has agreed to clear waits up to a second for the robot."""
-_AGAIN_S = 0.05
+_AGAIN_S = 0.1
 _LOOK_S = 0.005
 
 
@@ -48,21 +49,21 @@ class GraphGate:
 
     Args:
         node: that is being set up.
+        port: hears each tick of the gate.
     """
 
-    def __init__(self, node: ManagedNode) -> None:
+    def __init__(self, node: ManagedNode, port: RosPort) -> None:
         self._node = node
+        self._port = port
         # A signal handler, which may stop, interrupts the very thread that holds it.
         self._lock = threading.RLock()
         self._safety: Any = SafetyState()
-        self._ticked = GateState.RUN
         self._heard_ns: int | None = None
         self._unconfirmed = ""
         self._stop = self._client(Trigger, GATE_STOP)
         self._clear = self._client(ClearStop, GATE_CLEAR)
         self._parameters = self._client(GetParameters, f"{_NODE}/get_parameters")
         node.listen_to(SAFETY_STATE, self._hear)
-        node.listen_to(EXECUTED_ACTION, self._hear_tick)
         node.every(_AGAIN_S, self._insist)
 
     @property
@@ -74,7 +75,8 @@ class GraphGate:
             if self._silent:
                 return GateState.STOP
             # Two topics tell it, and either may come first.
-            return max(GateState(self._safety.state), self._ticked)
+            tick = self._port.newest
+            return max(GateState(self._safety.state), tick.state if tick else GateState.RUN)
 
     @property
     def cause(self) -> str:
@@ -146,18 +148,15 @@ class GraphGate:
 
     @property
     def _silent(self) -> bool:
-        heard_ns, now_ns = self._heard_ns, self._node.monotonic.now_ns()
-        return heard_ns is None or now_ns - heard_ns > _SILENT_S * NS_PER_S
+        tick = self._port.newest
+        heard = [ns for ns in (self._heard_ns, tick.heard_ns if tick else None) if ns is not None]
+        return self._node.monotonic.now_ns() - max(heard, default=0) > _SILENT_S * NS_PER_S
 
     def _hear(self, message: SafetyState) -> None:
         with self._lock:
             self._safety, self._heard_ns = message, self._node.monotonic.now_ns()
             if message.state >= SafetyState.STOP:
                 self._unconfirmed = ""
-
-    def _hear_tick(self, message: ExecutedAction) -> None:
-        with self._lock:
-            self._ticked, self._heard_ns = GateState(message.state), self._node.monotonic.now_ns()
 
     def _insist(self) -> None:
         if self._unconfirmed:

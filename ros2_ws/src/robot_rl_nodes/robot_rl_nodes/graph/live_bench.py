@@ -66,7 +66,7 @@ class RunNode(ManagedNode):
         )
         self.port = RosPort(self, task, self.streams)
         self.when_unmade(self.port.close)
-        self.gate = GraphGate(self)
+        self.gate = GraphGate(self, self.port)
         self.person = None
         if self._person:
             self.person = RosPerson(self, self._person, task.action, self.gate)

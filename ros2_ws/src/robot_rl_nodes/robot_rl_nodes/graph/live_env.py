@@ -29,6 +29,7 @@ CLEAR_S = 120.0
 """How long a person may take to look at the arm and clear a latched gate."""
 _LOOK_S = 0.2
 _CANCELLED_S = 10.0
+_LATCHES_S = 0.5
 
 
 class LiveEnv:
@@ -105,7 +106,11 @@ class LiveEnv:
             raise HardwareError("the robot refuses to go to its start: is another reset running?")
         result = self._follow(handle, where).result
         if not result.success:
-            self._check_stopped()
+            # A robot that has stopped by itself says so here before the gate has heard of it.
+            end_s = time.monotonic() + _LATCHES_S
+            while time.monotonic() < end_s:
+                self._check_stopped()
+                time.sleep(_LOOK_S / 10)
             raise HardwareError(f"the robot is not at its start: {result.message}")
 
     def _follow(self, handle: Any, where: str) -> Any:

@@ -16,7 +16,6 @@ from robot_rl.core.types import Source, Vector
 from robot_rl_nodes.graph.answer import result_of
 from robot_rl_nodes.graph.gate import GraphGate
 from robot_rl_nodes.graph.message import action_message
-from robot_rl_nodes.graph.port import BEAT_S
 from robot_rl_nodes.managed_node import ManagedNode
 from robot_rl_nodes.operator.seat import PersonSeat
 from robot_rl_nodes.operator.voice import Voice
@@ -24,6 +23,8 @@ from robot_rl_nodes.topic import PERSON_ACTION, TAKE_PERSON_SEAT
 
 _LOG = logging.getLogger(__name__)
 
+_BEAT_S = 0.04
+"""As often as a page is to be heard; each motion is a word of its own."""
 _NEVER_SILENT_S = 0.0
 """Whoever speaks here was heard by the run's loop, which knows best."""
 _RESUME_NS = 200_000_000
@@ -51,7 +52,7 @@ class RosPerson:
         self._out = node.publish_on(PERSON_ACTION)
         # Motion is heard of the page as often as the run's loop turns.
         self._seat = PersonSeat(node, name, self._given, SetControlSource.Request.PAGE)
-        node.every(BEAT_S, self._beat)
+        node.every(_BEAT_S, self._beat)
 
     @property
     def seated(self) -> bool:

@@ -50,6 +50,7 @@ class RosPort:
 
     Attributes:
         policy_id, policy_version: told with every action.
+        newest: the gate's last tick that was heard; None before the first.
     """
 
     def __init__(self, node: ManagedNode, task: TaskSpec, streams: GraphStreams) -> None:
@@ -65,6 +66,7 @@ class RosPort:
         self._pending: Any = None
         self._offered: ActionStamped | None = None
         self._frame = ""
+        self.newest: GateTick | None = None
         self._ticks = deque[GateTick](maxlen=_KEPT)
         self._judged = deque[Judged](maxlen=_KEPT)
         self._time_of = HeaderTime(self.ros_now_ns, self.clock)
@@ -180,18 +182,17 @@ class RosPort:
 
     def _hear_tick(self, message: ExecutedAction) -> None:
         self._frame = message.header.frame_id
-        self._ticks.append(
-            GateTick(
-                tick=int(message.tick),
-                heard_ns=self.clock.now_ns(),
-                source=Source(message.source),
-                intervention_start=bool(message.intervention_start),
-                state=GateState(message.state),
-                reason=GateReason(message.reason),
-                data=vector_from(message.data),
-                travel=np.array(message.travel, np.float64),
-            )
+        self.newest = GateTick(
+            tick=int(message.tick),
+            heard_ns=self.clock.now_ns(),
+            source=Source(message.source),
+            intervention_start=bool(message.intervention_start),
+            state=GateState(message.state),
+            reason=GateReason(message.reason),
+            data=vector_from(message.data),
+            travel=np.array(message.travel, np.float64),
         )
+        self._ticks.append(self.newest)
 
     def _hear_control(self, message: ControlState) -> None:
         """The gate tells who sits there; what it said before it gave the seat is no news."""
