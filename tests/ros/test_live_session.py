@@ -46,6 +46,7 @@ class Person:
         self.view: View | None = None
         self._answers: dict[int, Answer] = {}
         self._loop = asyncio.new_event_loop()
+        self._closing = asyncio.Event()
         self._line = Line(Address.parse(url), "test")
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -102,16 +103,22 @@ class Person:
         self.until(drives, 180)
 
     def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join()
 
     def _move(self, *, active: bool, action: tuple[float, ...]) -> None:
         self._loop.call_soon_threadsafe(self._line.move, active, action)
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.create_task(self._line.run(self._hear))
-        self._loop.run_forever()
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._attend())
+
+    async def _attend(self) -> None:
+        talking = asyncio.create_task(self._line.run(self._hear))
+        await self._closing.wait()
+        talking.cancel()
+        await asyncio.wait({talking})
+        await self._line.close()
 
     def _hear(self, heard: Heard) -> None:
         if isinstance(heard, View):
@@ -163,6 +170,25 @@ def test_a_person_at_the_page_corrects_an_arm_in_a_live_graph(
         assert time.monotonic() < end_s, session()
         time.sleep(0.2)
     person = Person(address[0])
+    try:
+        corrected = correct_judge_and_stop(person)
+    finally:
+        person.close()
+    end_s = time.monotonic() + 60
+    while "stopped; continue with" not in session():
+        assert time.monotonic() < end_s, session()
+        time.sleep(0.2)
+
+    store = EpisodeReader(run / "online")
+    episode = store.read(corrected)
+    by_person = episode.source == int(Source.HUMAN)
+    assert by_person.any()
+    # What the gate executed, which lets a sudden motion begin slowly.
+    assert episode.action[by_person][:, 1].max() > 0.1
+
+
+def correct_judge_and_stop(person: Person) -> str:
+    """A session from the first check to its end; returns the episode that was corrected."""
     person.until(lambda: person.view and all(c.state != "waiting" for c in person.view.checks), 60)
     assert person.mode == Mode.STOP
     assert person.view is not None
@@ -196,15 +222,4 @@ def test_a_person_at_the_page_corrects_an_arm_in_a_live_graph(
     assert person.ask(Verb.FAILURE).done
     person.until(lambda: person.mode == Mode.REVIEW)
     assert person.ask(Verb.END).done
-    person.close()
-    end_s = time.monotonic() + 60
-    while "stopped; continue with" not in session():
-        assert time.monotonic() < end_s, session()
-        time.sleep(0.2)
-
-    store = EpisodeReader(run / "online")
-    episode = store.read(corrected.episode_id)
-    by_person = episode.source == int(Source.HUMAN)
-    assert by_person.any()
-    # What the gate executed, which lets a sudden motion begin slowly.
-    assert episode.action[by_person][:, 1].max() > 0.1
+    return corrected.episode_id
