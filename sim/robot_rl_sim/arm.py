@@ -34,6 +34,7 @@ TOOL_DOWN = np.array([1.0, 0.0, 0.0, 0.0])
 IMAGE_SIZE = 128
 _JOINTS = tuple(f"joint{i}" for i in range(1, 8))
 _AXES = ("x", "y", "z")
+_MOST_STEPS = 200
 
 
 def arm_observation_spec(
@@ -159,7 +160,7 @@ def solve_start(model: mujoco.MjModel, tcp: Array, tolerance_m: float = 1e-5) ->
     """Joint positions float64[7] that put the tcp at a pose, found from the home position.
 
     Damped least squares on MuJoCo's Jacobian; start states lie near home, so it converges in a
-    few iterations.
+    few iterations, unless the first of them overshoot.
 
     Raises:
         ConfigError: if the pose cannot be reached.
@@ -170,7 +171,7 @@ def solve_start(model: mujoco.MjModel, tcp: Array, tolerance_m: float = 1e-5) ->
     site = model.site("tcp").id
     jacobian = np.zeros((6, model.nv))
     wxyz = np.zeros(4)
-    for _ in range(50):
+    for _ in range(_MOST_STEPS):
         mujoco.mj_kinematics(model, data)
         mujoco.mj_comPos(model, data)
         mujoco.mju_mat2Quat(wxyz, data.site_xmat[site])

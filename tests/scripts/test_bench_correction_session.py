@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("websockets", reason="needs the session extra")
-import session
+import correction_session
 import session_figures
 import session_visit
 from session_figures import Played, blocks, change, claims, followed, gain, played
@@ -337,8 +337,10 @@ def test_tick_that_came_later_than_its_period_counts_as_missed(
 # the runs
 
 
-@pytest.mark.parametrize("form", [session.QUICK, session.FULL], ids=lambda form: form.name)
-def test_both_forms_are_runs_with_a_person_at_the_device(form: session.Form) -> None:
+@pytest.mark.parametrize(
+    "form", [correction_session.QUICK, correction_session.FULL], ids=lambda form: form.name
+)
+def test_both_forms_are_runs_with_a_person_at_the_device(form: correction_session.Form) -> None:
     config = load(form.run, RunConfig, form.changes)
     assert config.session is not None
     (device,) = config.session.devices
@@ -347,9 +349,11 @@ def test_both_forms_are_runs_with_a_person_at_the_device(form: session.Form) -> 
 
 
 def test_base_policy_of_other_settings_is_not_taken(tmp_path: Path) -> None:
-    one = load(session.QUICK.run, RunConfig, session.QUICK.changes)
+    one = load(correction_session.QUICK.run, RunConfig, correction_session.QUICK.changes)
     other = one.model_copy(update={"imitate": one.imitate.model_copy(update={"steps": 7})})  # type: ignore[union-attr]
-    donor = session.Trial(variant="point", config=other, path=tmp_path / "point-base-seed0")
-    session.create(donor, None)
+    donor = correction_session.Trial(
+        variant="point", config=other, path=tmp_path / "point-base-seed0"
+    )
+    correction_session.create(donor, None)
     with pytest.raises(ConfigError, match="made with other settings"):
-        session.prepared("point", one, tmp_path)
+        correction_session.prepared("point", one, tmp_path)

@@ -1,6 +1,6 @@
 """Whether the policy improves while a person sits at it: a whole correction session, played.
 
-    .venv/bin/python scripts/bench/session.py [--quick] [--seed N] [--runs DIR]
+    .venv/bin/python scripts/bench/correction_session.py [--quick] [--seed N] [--runs DIR]
         [--override KEY=VALUE ...] [--json FILE]
 
 `robot-rl session` itself, with page, gate, learner and store, on a simulated arm in real time. The
