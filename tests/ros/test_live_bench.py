@@ -101,7 +101,8 @@ def attended(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveBench]
     """A bench at which somebody sits."""
     monkeypatch.setenv("ROS_DOMAIN_ID", str(cell.graph.domain))
     bench = LiveBench(TASK, namespace="/test", sources=["robot"], name="arm", person="anna")
-    cell.graph.until(lambda: cell.person_name == "anna")
+    # The first word comes once the seat is known to be given.
+    cell.graph.until(lambda: cell.person_name == "anna" and cell.word is not None)
     cell.graph.until(lambda: bench.gate.state == GateState.RUN)
     yield bench
     cell.during(bench.close)
