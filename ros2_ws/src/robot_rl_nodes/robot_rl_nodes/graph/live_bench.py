@@ -22,7 +22,7 @@ from robot_rl.core.types import Image, Observation
 from robot_rl_nodes.graph.contract import Patience
 from robot_rl_nodes.graph.env import GraphEnv, GraphOperator
 from robot_rl_nodes.graph.gate import GraphGate
-from robot_rl_nodes.graph.live_env import LiveEnv
+from robot_rl_nodes.graph.live_env import START_S, LiveEnv
 from robot_rl_nodes.graph.person import RosPerson
 from robot_rl_nodes.graph.picture import camera_pictures
 from robot_rl_nodes.graph.port import RosPort
@@ -30,8 +30,6 @@ from robot_rl_nodes.graph.stream import GraphStreams
 from robot_rl_nodes.managed_node import ManagedNode
 from robot_rl_nodes.topic import ROBOT_STATE
 
-START_S = 60.0
-"""How long gate and robot may take to begin."""
 _ROBOT = "robot"
 """The source that is the robot's own."""
 

@@ -22,7 +22,7 @@ from robot_rl_nodes.topic import ROBOT_RESET
 _LOG = logging.getLogger(__name__)
 
 START_S = 60.0
-"""How long the robot's node may take to begin."""
+"""How long gate and robot may take to begin."""
 RESET_S = 120.0
 """How long robot and task may take to their start: where a person sets up, that is minutes."""
 CLEAR_S = 120.0
