@@ -170,8 +170,11 @@ class PageProcess:
                     self._broken = True
 
     def _read(self) -> None:
+        # The first has said already that it serves; those after it have yet to begin.
+        patience_s = _SILENCE_S
         while True:
-            why = self._listen()
+            why = self._listen(patience_s)
+            patience_s = _START_S
             if self._closed:
                 return
             for client in self._heard:
@@ -181,10 +184,9 @@ class PageProcess:
             if not self._renew(why):
                 return
 
-    def _listen(self) -> str:
+    def _listen(self, patience_s: float) -> str:
         """Hand in what comes until nothing comes any more; return why."""
         inbox = self._process.inbox
-        patience_s = _START_S
         try:
             while inbox.poll(patience_s):
                 message = decode_up(inbox.recv_bytes(MAX_UP_BYTES))

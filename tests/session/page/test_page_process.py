@@ -161,14 +161,14 @@ def test_a_killed_page_comes_back_at_the_same_address(serve, caplog):
 
 
 def test_a_page_that_has_got_stuck_is_started_anew(serve, caplog, monkeypatch):
-    monkeypatch.setattr("robot_rl.session.page.process._SILENCE_S", 1.5)
+    monkeypatch.setattr("robot_rl.session.page.process._SILENCE_S", 3.0)
     monkeypatch.setattr("robot_rl.runtime.child_process._GRACE_S", 0.5)
     page: Page = serve()
     first = page.process.pid
     os.kill(first, signal.SIGSTOP)
     with _again(page):
         assert page.process.pid != first
-    assert "has said nothing for 1.5 s" in caplog.text
+    assert "has said nothing for 3 s" in caplog.text
 
 
 def test_closing_is_quick_and_leaves_nothing(serve):
