@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ class Loop:
             dead_man_s=watched("page", "gate").limit_s,
         )
         seated = {"env": session.wrap(self._station.env), "hand_over": rule}
-        station = Station(bench=bench, **seated)
+        station = replace(self._station, **seated)
         rollout = station.rollout(station.agent(), operator=session.operator)
         start = Command(client="bench", number=1, verb=Verb.START)
         session.submit(start, lambda _: None)
