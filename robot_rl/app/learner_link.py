@@ -13,14 +13,13 @@ from robot_rl.app.run_context import RunContext
 from robot_rl.app.run_folder import RunFolder
 from robot_rl.app.station import blocking_player
 from robot_rl.core.recording import RecordingSpec
-from robot_rl.data.judged import as_judged
+from robot_rl.data.judged import as_judged, successes
 from robot_rl.data.store.episode_reader import EpisodeReader
 from robot_rl.policies.ready_base import RunBase
 from robot_rl.runtime.checkpoint import latest_checkpoint, unflatten
 from robot_rl.runtime.link import InlineLink, LearnerLink
 from robot_rl.runtime.process_link import ProcessLink
 from robot_rl.runtime.relabel import relabel_base
-from robot_rl.runtime.rollout import succeeded
 from robot_rl.runtime.worker import LearnerWorker
 
 
@@ -73,7 +72,7 @@ def build_worker(folder: RunFolder, recording: RecordingSpec, base: RunBase) -> 
     config = folder.config
     player = blocking_player(base)
     demos = EpisodeReader(folder.demos, recording)
-    good = [relabel_base(e, player) for e in demos if succeeded(e)]
+    good = [relabel_base(as_judged(demos, one), player) for one in successes(demos)]
     learner = config.learner.build(base, config.seed)
     reward = config.reward.build()
     worker = LearnerWorker(learner, recording.task, config.schedule, good, config.seed, reward)

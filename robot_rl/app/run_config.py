@@ -114,8 +114,8 @@ class RunConfig(Config):
             `policies.base.BasePolicy`.
         imitate: how the base policy is trained; left out where it is ready.
         demonstrator, supervisor: components whose `build(bench)` returns a `core.protocol.
-            Operator`, which is opened if it is a context; without a supervisor nobody
-            intervenes.
+            Operator`, which is opened if it is a context. Without a demonstrator the person at
+            the session demonstrates; without a supervisor nobody intervenes.
         learner: a component whose `build(base, seed)` returns a
             `learning.contract.Learner` that also makes its policy.
         reward: what the learner is paid for, a component whose `build()` returns a
@@ -149,7 +149,7 @@ class RunConfig(Config):
     seed: int = Field(default=0, ge=0)
     cell: CellConfig
     task: Component
-    demonstrator: Component
+    demonstrator: Component | None = None
     supervisor: Component | None = None
     collect: CollectConfig
     base: Component

@@ -16,10 +16,10 @@ from robot_rl.core.episode import Episode, EpisodeMetadata
 from robot_rl.core.errors import ConfigError, RobotRlError
 from robot_rl.core.protocol import Operator
 from robot_rl.core.spec import TaskSpec
+from robot_rl.data.judged import as_judged, successes
 from robot_rl.data.store.episode_store import EpisodeStore
 from robot_rl.policies.ready_base import RunBase
 from robot_rl.runtime.events import Event, PhaseEnded, PhaseStarted, Sink, send
-from robot_rl.runtime.rollout import succeeded
 
 
 class Stopped(RobotRlError):
@@ -86,13 +86,13 @@ class RunContext:
         )
 
     def demonstrations(self) -> list[Episode]:
-        """The successful demonstrations, in the order in which they were recorded.
+        """The demonstrations that succeeded, as judged, in the order in which they were recorded.
 
         Raises:
             ConfigError: if none are recorded yet.
         """
         with self.store("demos") as store:
-            good = [episode for episode in store if succeeded(episode)]
+            good = [as_judged(store, episode_id) for episode_id in successes(store)]
         if not good:
             raise ConfigError(f"{self.folder.path} has no demonstrations: run `robot-rl collect`")
         return good

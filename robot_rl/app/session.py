@@ -1,4 +1,4 @@
-"""`robot-rl session`: a run's online phase with a person at a page, who corrects and judges."""
+"""`robot-rl session`: a run with a person at a page, who demonstrates, corrects and judges."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ from robot_rl.control.watchdog import watched
 from robot_rl.core.clock import require_machine_clock
 from robot_rl.core.errors import ConfigError, LearnerLostError, RobotRlError
 from robot_rl.core.protocol import Bench, Operator
-from robot_rl.policies.ready_base import RunBase
+from robot_rl.data.store.episode_store import EpisodeStore
 from robot_rl.runtime.events import EventLog, Sink
 from robot_rl.runtime.improve import PHASE
 from robot_rl.session.checks import checks_of
+from robot_rl.session.checks_of_run import PolicyCheck
 from robot_rl.session.checks_of_streams import Streams
 from robot_rl.session.config import SessionConfig
 from robot_rl.session.episodes import SessionEnded
@@ -53,17 +54,19 @@ _LOG = logging.getLogger(__name__)
 _MOST_LEARNERS = 5
 """So many are begun; then something is wrong that beginning anew does not mend."""
 _BEFORE = {"collect": collect, "imitate": imitate}
-"""What a session needs of a run, in this order."""
+"""What the online phase needs, in this order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
     """Improve a policy with a person at a page, who corrects it and judges.
 
-    Demonstrations and base policy are made first where the run has none yet.
+    Demonstrations and base policy are made first where the run has none yet: by the run's
+    `demonstrator`, or, where it names none, by the person at the page.
 
     Examples:
       robot-rl session configs/runs/peg_insert_session.yaml --operator anna
+      robot-rl session configs/runs/peg_insert_session.yaml demonstrator=null collect.episodes=10
       robot-rl session --resume runs/peg_insert_session-20261122-101500-seed0
       robot-rl session --resume runs/peg_insert_session-20261122-101500-seed0 --headless
     """
@@ -127,11 +130,12 @@ def _config(folder: RunFolder, arguments: Arguments) -> SessionConfig:
             f"{folder.path} goes through {ROS}, where time waits for the simulator; sit at it "
             f"with --through {DIRECT}, or in a live graph: --through configs/ros/sim_fr3.yaml"
         )
-    if folder.through != DIRECT and folder.summary_of("collect") is None:
+    demonstrator = folder.config.demonstrator
+    if folder.through != DIRECT and demonstrator and folder.summary_of("collect") is None:
         raise ConfigError(
-            f"{folder.path} has no demonstrations yet, and whoever sits at a session in a live "
-            f"graph gives none; first: robot-rl collect --resume {folder.path}, with --through "
-            f"{DIRECT} for a simulated arm"
+            f"{folder.path} has no demonstrations yet, and its `demonstrator` is not at the live "
+            f"graph; first: robot-rl collect --resume {folder.path}, with --through {DIRECT} for "
+            "a simulated arm; or begin a run with demonstrator=null and demonstrate at the page"
         )
     if folder.summary_of(PHASE) is not None:
         raise ConfigError(
@@ -175,20 +179,22 @@ def _sit(folder: RunFolder, config: SessionConfig, *, headless: bool) -> None:
         folder.remember_through()
         curves = stack.enter_context(open_metric_sinks(folder))
         asked = StopOnSignal()
-        _prepare(folder, [log, *curves], asked)
+        if folder.config.demonstrator:
+            _prepare(folder, [log, *curves], asked)
         station = stack.enter_context(open_station(_in_real_time(folder), config.operator))
         stack.enter_context(station.bench.robot)
         require_machine_clock(station.bench.clock)
         devices = [stack.enter_context(opened(d, station.bench)) for d in config.devices]
         outlets = _Outlets()
         eyes = Eyes(station.bench, config, outlets.picture, station.watched)
-        session = _session(folder, config, station, eyes, devices, outlets)
+        preflight = _preflight(folder, config, station, eyes, devices)
+        session = _session(folder, config, station, eyes, devices, outlets, preflight)
         stack.callback(session.close)
         asked.told = session.end
         page = PageProcess(
             config.page,
             session,
-            store=folder.online,
+            stores=(folder.online, folder.demos),
             film=folder.path / "film",
             log=folder.path / "page.log",
             key_size=station.bench.task.action.size,
@@ -205,15 +211,38 @@ def _sit(folder: RunFolder, config: SessionConfig, *, headless: bool) -> None:
             station,
             env=session.wrap(station.env),
             hand_over=_hand_over(folder.config),
-            seats={**station.seats, "supervisor": session.operator},
+            seats=dict.fromkeys(("demonstrator", "supervisor"), session.operator),
             watcher=session.operator,
             awaits_person=True,
         )
         run = RunContext(folder, seated, sinks, lambda: asked() or session.ended())
-        if session.open():
+        try:
+            if folder.summary_of("imitate") is None:
+                _demonstrate(run, session)
+            preflight.add(_policy_check(folder, station.bench))
+            _open(session)
             _improve(run, session)
-        else:
+        except SessionEnded:
             run.check_stop()
+
+
+def _open(session: Session) -> None:
+    if not session.open():
+        raise SessionEnded("the person did not begin")
+
+
+def _demonstrate(run: RunContext, session: Session) -> None:
+    """Demonstrations by the person who sits here, as far as the run has none, and the base."""
+
+    def between(store: EpisodeStore) -> None:
+        if not session.between(store, None):
+            raise SessionEnded("the session was ended between two demonstrations")
+
+    if run.folder.summary_of("collect") is None:
+        _open(session)
+        collect(run, between, session.acted)
+    with session.learning():
+        imitate(run)
 
 
 def _improve(run: RunContext, session: Session) -> None:
@@ -226,8 +255,6 @@ def _improve(run: RunContext, session: Session) -> None:
             if learner == _MOST_LEARNERS:
                 raise
             _LOG.warning("%s; a new one is begun", error)
-        except SessionEnded:
-            run.check_stop()
         else:
             return
 
@@ -243,6 +270,27 @@ def _prepare(folder: RunFolder, sinks: list[Sink], stop: Callable[[], bool]) -> 
             _BEFORE[name](run)
 
 
+def _preflight(
+    folder: RunFolder,
+    config: SessionConfig,
+    station: Station,
+    eyes: Eyes,
+    devices: Sequence[Operator],
+) -> Preflight:
+    """What is checked whoever is to drive."""
+    checks = checks_of(
+        station.bench,
+        config,
+        eyes=eyes,
+        gate=station.gate,
+        limits=station.limits,
+        store=folder.online,
+        recording=station.recording,
+        devices=devices,
+    )
+    return Preflight(checks, config.confirmations)
+
+
 def _session(
     folder: RunFolder,
     config: SessionConfig,
@@ -250,29 +298,18 @@ def _session(
     eyes: Eyes,
     devices: Sequence[Operator],
     outlets: _Outlets,
+    preflight: Preflight,
 ) -> Session:
-    bench, gate, limits = station.bench, station.gate, station.limits
-    base = load_base(folder, bench.task)
-    checks = checks_of(
-        bench,
-        config,
-        eyes=eyes,
-        gate=gate,
-        limits=limits,
-        store=folder.online,
-        recording=station.recording,
-        plan=_planner(base, bench),
-        devices=devices,
-    )
+    bench = station.bench
     return Session(
         config,
         run=folder.path.name,
         task=bench.task,
-        gate=gate,
+        gate=station.gate,
         stop=bench.robot.stop,
         clock=bench.clock,
-        limits=limits,
-        preflight=Preflight(checks, config.confirmations),
+        limits=station.limits,
+        preflight=preflight,
         eyes=eyes,
         outlets=[outlets],
         devices=devices,
@@ -280,9 +317,9 @@ def _session(
     )
 
 
-def _planner(base: RunBase, bench: Bench) -> Callable[[], float]:
-    """Returns what plans once, from what the bench observes now, and says how long it took."""
-    player = blocking_player(base)
+def _policy_check(folder: RunFolder, bench: Bench) -> PolicyCheck:
+    """Whether the base policy plans in time, from what the bench observes now."""
+    player = blocking_player(load_base(folder, bench.task))
     streams = Streams(task=bench.task, robot=bench.robot, sensors=bench.sensors, clock=bench.clock)
 
     def plan() -> float:
@@ -292,7 +329,7 @@ def _planner(base: RunBase, bench: Bench) -> Callable[[], float]:
         player.next(observation)
         return time.monotonic() - began_s
 
-    return plan
+    return PolicyCheck(plan=plan, within_s=bench.task.action.period_s)
 
 
 def _hand_over(config: RunConfig) -> HandOver:

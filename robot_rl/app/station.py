@@ -105,10 +105,12 @@ class Station:
         station = cls.open(cell, config.task, hand_over, chunking, bench)
         return replace(station, seats=seats or {})
 
-    def seated(self, seat: str, person: Buildable) -> AbstractContextManager[Operator]:
+    def seated(
+        self, seat: str, person: Buildable | None
+    ) -> AbstractContextManager[Operator | None]:
         """Who sits at the bench in this seat already, or else the person, opened there."""
-        if seat in self.seats:
-            return nullcontext(self.seats[seat])
+        if seat in self.seats or person is None:
+            return nullcontext(self.seats.get(seat))
         return opened(person, self.bench)
 
     @property

@@ -218,7 +218,12 @@ class Operator(Protocol):
 
 
 class Env(Protocol):
-    """The closed loop around robot, gate and task. Training and evaluation use the same step."""
+    """The closed loop around robot, gate and task. Training and evaluation use the same step.
+
+    Attributes:
+        horizon: steps of an episode, which is truncated then; whoever wraps it may change that,
+            also while an episode runs.
+    """
 
     observation_spec: ObservationSpec
     action_spec: ActionSpec

@@ -1,4 +1,7 @@
-"""Windows of executed actions for imitation: what was seen, and what was done from there on."""
+"""Windows of executed actions for imitation: what was seen, and what was done from there on.
+
+Steps in which nobody drove show nothing to imitate: they are left out, as if the arm had gone on.
+"""
 
 from __future__ import annotations
 
@@ -11,38 +14,43 @@ from numpy.typing import NDArray
 from robot_rl.core.episode import Episode
 from robot_rl.core.errors import ContractError
 from robot_rl.core.spec import ObservationSpec
-from robot_rl.core.types import Image, Vector
+from robot_rl.core.types import Image, Source, Vector
 
 
 class Frames:
     """The images of one camera at N windows, where the episodes keep them; nothing is copied.
 
     Args:
-        images: of each episode, uint8[T + 1, h, w, 3]; the last frame begins no window.
+        images: of each episode, uint8[T + 1, h, w, 3].
+        steps: of each episode, int64[n]: where its windows begin; with all but its last frame,
+            if not said.
 
     Raises:
         ContractError: if the episodes' images differ in size.
     """
 
-    def __init__(self, images: Sequence[Image]) -> None:
+    def __init__(
+        self, images: Sequence[Image], steps: Sequence[NDArray[np.int64]] | None = None
+    ) -> None:
         sizes = {image.shape[1:] for image in images}
         if len(sizes) != 1:
             raise ContractError(
                 f"images: got sizes {sorted(sizes)}, expected one for all episodes"
             )
         self._images = tuple(images)
-        self._starts = np.cumsum([0, *(len(image) - 1 for image in images)])
+        steps = [np.arange(len(image) - 1) for image in images] if steps is None else steps
+        self._episodes = np.repeat(np.arange(len(steps)), [len(one) for one in steps])
+        self._steps = np.concatenate(steps)
         self.size: tuple[int, ...] = sizes.pop()
         """Of one image: (h, w, 3)."""
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return len(self._steps)
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Image:
         """Copy the images uint8[k, h, w, 3] of the windows `rows` int64[k]."""
         out = np.empty((len(rows), *self.size), np.uint8)
-        episodes = np.searchsorted(self._starts, rows, side="right") - 1
-        places = zip(episodes.tolist(), (rows - self._starts[episodes]).tolist(), strict=True)
+        places = zip(self._episodes[rows].tolist(), self._steps[rows].tolist(), strict=True)
         for target, (episode, t) in zip(out, places, strict=True):
             target[:] = self._images[episode][t]
         return out
@@ -50,7 +58,7 @@ class Frames:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkData:
-    """N windows, one for every step of every episode.
+    """N windows, one for every step of every episode in which somebody drove.
 
     Args:
         observation: float32[N, n], packed, raw units, at the window's first step.
@@ -85,26 +93,31 @@ def chunk_windows(
         cameras: whose images the windows have, keys of `Episode.images`.
 
     Raises:
-        ContractError: if there are no episodes, `horizon` is below 1, or a vector or camera is
-            missing.
+        ContractError: if there are no episodes or nobody drove in them, `horizon` is below 1, or
+            a vector or camera is missing.
     """
     if not episodes or horizon < 1:
         raise ContractError(
             f"chunks: got {len(episodes)} episodes and horizon {horizon}, expected at least 1"
         )
-    lengths = [len(e) for e in episodes]
+    steps = [np.flatnonzero(e.source != Source.HOLD) for e in episodes]
+    lengths = [len(one) for one in steps]
+    if not any(lengths):
+        raise ContractError(f"chunks: nobody drives in any of the {len(episodes)} episodes")
     indices = [np.arange(length)[:, None] + np.arange(horizon) for length in lengths]
     return ChunkData(
-        observation=np.concatenate([_packed(e, observation)[:-1] for e in episodes]),
+        observation=np.concatenate(
+            [_packed(e, observation)[s] for e, s in zip(episodes, steps, strict=True)]
+        ),
         action=np.concatenate(
             [
-                e.action[np.minimum(index, len(e) - 1)]
-                for e, index in zip(episodes, indices, strict=True)
+                e.action[s[np.minimum(index, len(s) - 1)]]
+                for e, s, index in zip(episodes, steps, indices, strict=True)
             ]
         ),
         valid=np.concatenate([i < length for i, length in zip(indices, lengths, strict=True)]),
         episode=np.repeat(np.arange(len(episodes), dtype=np.int64), lengths),
-        images={key: Frames([_images(e, key) for e in episodes]) for key in cameras},
+        images={key: Frames([_images(e, key) for e in episodes], steps) for key in cameras},
     )
 
 

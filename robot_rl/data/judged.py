@@ -36,10 +36,12 @@ def as_judged(reader: EpisodeReader, episode_id: str) -> Episode:
     Raises:
         StorageError: as `EpisodeReader.read`.
     """
-    episode = reader.read(episode_id)
-    if SUCCESS not in reader.labels(episode_id):
-        return episode
-    return ended_in(episode, outcome_value(reader.label(episode_id, SUCCESS)))
+    return ended_in(reader.read(episode_id), _outcome(reader, episode_id))
+
+
+def successes(reader: EpisodeReader) -> list[str]:
+    """Return the ids of the episodes that ended in success, as judged, in the order of saving."""
+    return [name for name in reader.ids() if _outcome(reader, name) == Outcome.SUCCESS]
 
 
 def ended_in(episode: Episode, outcome: Outcome) -> Episode:
@@ -60,3 +62,9 @@ def ended_in(episode: Episode, outcome: Outcome) -> Episode:
         terminated=episode.terminated or succeeded,
         truncated=episode.truncated and not succeeded,
     )
+
+
+def _outcome(reader: EpisodeReader, episode_id: str) -> Outcome:
+    if SUCCESS not in reader.labels(episode_id):
+        return reader.entry(episode_id).outcome
+    return outcome_value(reader.label(episode_id, SUCCESS))

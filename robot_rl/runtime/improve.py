@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from robot_rl.runtime.events import (
     send,
 )
 from robot_rl.runtime.link import LearnerLink, Published
-from robot_rl.runtime.record import record_episode
+from robot_rl.runtime.record import next_seed, record_episode, seed_of
 from robot_rl.runtime.rollout import OnStep, Rollout, force_curve, succeeded
 
 PHASE = "improve"
@@ -39,7 +38,7 @@ Between = Callable[[EpisodeStore, LearnerLink], bool]
 """Called before each recorded episode and after the last; it may delete, trim and judge episodes
 of the store, and amend the learner's memory of them. False ends the phase."""
 
-_NUMBERED = re.compile(r"online-(0|[1-9][0-9]*)")
+_KIND = "online"
 _LOG = logging.getLogger(__name__)
 
 
@@ -181,7 +180,7 @@ class Improvement:
         return record_episode(
             self._rollout,
             self._store,
-            f"online-{seed}",
+            f"{_KIND}-{seed}",
             seed,
             self._metadata(seed),
             on_step=self._hand_over,
@@ -207,14 +206,12 @@ class Improvement:
         The number of an episode is in its id. Those that were deleted since count; of those that
         were purged nothing is known but that their ids are taken. Trimmed ones are no recordings.
         """
-        manifest = Journal(self._store.path).manifest
-        next_seed = self._first_seed + self.progress.episodes
-        seeds = [_seed_of(name) for name in (*manifest.entries, *manifest.purged)]
-        for entry in manifest.entries.values():
-            if _seed_of(entry.id) >= next_seed:
+        unsaved = self._first_seed + self.progress.episodes
+        for entry in Journal(self._store.path).manifest.entries.values():
+            if seed_of(_KIND, entry.id) >= unsaved:
                 self.progress.env_steps += entry.steps
                 self.progress.human_steps += entry.human_steps
-        self.progress.episodes = max([next_seed, *(s + 1 for s in seeds)]) - self._first_seed
+        self.progress.episodes = next_seed(self._store, _KIND, unsaved) - self._first_seed
 
     def _checkpoint(self) -> None:
         if self.progress.episodes <= self._saved_episodes:
@@ -269,12 +266,6 @@ class Improvement:
             values=dict(news.metrics),
         )
         send(event, self._sinks)
-
-
-def _seed_of(episode_id: str) -> int:
-    """The seed in the id of a recorded episode; -1 if it is none, but made of one or imported."""
-    match = _NUMBERED.fullmatch(episode_id)
-    return int(match[1]) if match else -1
 
 
 def tell_episode(

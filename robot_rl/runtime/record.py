@@ -5,9 +5,12 @@ Used wherever episodes are learned from. Judging and evaluation, whose episodes 
 
 from __future__ import annotations
 
+import re
+
 from robot_rl.core.episode import Episode, EpisodeMetadata
 from robot_rl.core.types import Transition
 from robot_rl.data.store.episode_store import EpisodeStore
+from robot_rl.data.store.journal import Journal
 from robot_rl.runtime.rollout import OnStep, Rollout
 
 
@@ -38,3 +41,19 @@ def record_episode(
         episode = rollout.run(episode_id, seed, metadata, record)
         recording.seal(episode)
     return episode
+
+
+def seed_of(kind: str, episode_id: str) -> int:
+    """The seed in the id `KIND-SEED` of a recording; -1 if it is made of one, or imported."""
+    match = re.fullmatch(rf"{re.escape(kind)}-(0|[1-9][0-9]*)", episode_id)
+    return int(match[1]) if match else -1
+
+
+def next_seed(store: EpisodeStore, kind: str, first: int) -> int:
+    """The seed of the next recording of a kind, `first` for the very first.
+
+    The ids of deleted and purged episodes stay taken.
+    """
+    manifest = Journal(store.path).manifest
+    names = (*manifest.entries, *manifest.purged)
+    return max([first, *(seed_of(kind, name) + 1 for name in names)])

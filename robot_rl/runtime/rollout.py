@@ -34,7 +34,8 @@ class Agent:
 
     Args:
         base: plays the frozen base policy's chunks; without it the base action is zero.
-        online: proposes the whole action; without it the base action is proposed.
+        online: proposes the whole action; without it the base action is proposed. Without either
+            nothing is: the arm rests while no person drives.
         size: number of action elements.
     """
 
@@ -66,7 +67,8 @@ class Agent:
 
         Zeros if it has none, for then nothing is proposed.
         """
-        action = self.base.next(observation) if self.base else self._idle
+        alone = self._idle if self.online else None
+        action = self.base.next(observation) if self.base else alone
         self._rests = action is None
         return self._idle if action is None else action
 

@@ -25,7 +25,7 @@ class Aftermath:
 
     Args:
         period_s: of a step.
-        target: episodes wanted; 0 for no target.
+        target: episodes wanted, beside demonstrations; 0 for no target.
     """
 
     def __init__(
@@ -50,6 +50,11 @@ class Aftermath:
         self._target = target
         self._folder = Path()
         self._history = History()
+
+    def turn_over(self) -> None:
+        """What is recorded from now on goes into another store; nothing is undone across them."""
+        self._history = History()
+        self._course.newest, self._course.changes = None, 0
 
     def ended(self, event: EpisodeEnded) -> None:
         """The run tells that an episode has ended; by then it is in the store."""
@@ -84,7 +89,7 @@ class Aftermath:
             return
         try:
             self._showing.rows = review.rows()
-            self._showing.data = review.data(self._folder, self._target)
+            self._showing.data = review.data(self._folder, self._wanted)
         except RobotRlError as error:
             self._teller.tell("bad", f"The store cannot be shown: {error}", "error", "Error")
             return
@@ -94,6 +99,10 @@ class Aftermath:
             if newest is not None and row.episode_id == newest.episode_id:
                 newest.outcome, newest.is_discarded = OUTCOMES[row.outcome], row.discarded
         self._judge_anew()
+
+    @property
+    def _wanted(self) -> int:
+        return self._course.progress[1] if self._course.demonstrates else self._target
 
     def _tell_saved(self, newest: Tally) -> None:
         if self._course.is_saved or self._course.discards:
@@ -125,6 +134,7 @@ class Aftermath:
                 self._teller.tell("bad", words, "error")
 
     def _judge_anew(self) -> None:
-        trials = self._history.trials
+        # Rates and hints are about a policy.
+        trials = () if self._course.demonstrates else self._history.trials
         self._showing.rates = rates_of(trials)
         self._showing.hints = hints_of(trials, self._period_s)

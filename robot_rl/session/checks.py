@@ -21,7 +21,6 @@ from robot_rl.session.checks_of_run import (
     DeviceCheck,
     DiskCheck,
     LearnerCheck,
-    PolicyCheck,
     RewardCheck,
 )
 from robot_rl.session.checks_of_streams import (
@@ -45,8 +44,6 @@ def checks_of(
     limits: SafetyLimits,
     store: Path,
     recording: RecordingSpec,
-    plan: Callable[[], float] | None = None,
-    plan_within_s: float | None = None,
     reward: RewardModel | None = None,
     learner: Callable[[], str] | None = None,
     devices: Sequence[Operator] = (),
@@ -64,8 +61,6 @@ def checks_of(
         limits: that are in force.
         store: folder of the episodes; it need not be there yet.
         recording: what is recorded.
-        plan: plans once and returns how long that took [s].
-        plan_within_s: that a plan may take; a control period if not said.
         reward: the model that judges success, if one does.
         learner: returns why the learner is lost, in words; empty while it lives.
         devices: that the person has at the bench; they are open.
@@ -108,8 +103,6 @@ def checks_of(
             for index, device in enumerate(devices)
         ),
     ]
-    if plan is not None:
-        checks.append(PolicyCheck(plan=plan, within_s=plan_within_s or period_s))
     if reward is not None:
         checks.append(RewardCheck(model=reward, observe=streams.observation, machine=machine))
     if learner is not None:

@@ -29,6 +29,9 @@ class Course:
         changes: made to episodes since the newest was saved, and not taken back.
         touched_ns: when the person last did something about it.
         changed: something in the store is not as it was last shown.
+        demonstrates: nobody learns yet: what is recorded is demonstrated from beginning to end.
+        awaited: the arm is at a start; the demonstration begins once the person moves it.
+        progress: of the phase of the run: what is done, and what it comes to.
         notes: on an episode that was running, by its id, until it is in the store.
     """
 
@@ -47,12 +50,21 @@ class Course:
     changes: int = 0
     touched_ns: int = 0
     changed: bool = False
+    demonstrates: bool = False
+    awaited: bool = False
+    progress: tuple[int, int] = (0, 0)
     notes: list[tuple[str, str]] = field(default_factory=lambda: list[tuple[str, str]]())
 
     @property
     def runs(self) -> bool:
         """Whether an episode runs."""
         return self.stage == Stage.RUNNING
+
+    @property
+    def is_demonstration(self) -> bool:
+        """Whether the episode that runs is a person's alone: nobody else could drive."""
+        recorded = self.tally is not None and not self.tally.judging
+        return self.demonstrates and self.runs and recorded
 
     @property
     def judges(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from robot_rl.core.errors import GateStopError, RobotRlError
 from robot_rl.core.protocol import Env
 from robot_rl.core.types import Observation, Source, StepResult, Vector
@@ -10,6 +12,9 @@ from robot_rl.session.episodes import Episodes
 
 class SessionEnv:
     """Wraps an environment for a session (implements `core.protocol.Env`).
+
+    A demonstration begins when the person moves the arm, and its time stands still while nobody
+    drives: who demonstrates may think.
 
     Args:
         env: the closed loop around robot, gate and task.
@@ -22,6 +27,7 @@ class SessionEnv:
         self.horizon = env.horizon
         self._env = env
         self._episodes = episodes
+        self._rest = np.zeros(env.action_spec.size, np.float32)
 
     def reset(self, seed: int) -> Observation:
         """Start the episode that `seed` stands for, as soon as nothing hinders it.
@@ -33,21 +39,34 @@ class SessionEnv:
         """
         while True:
             self._episodes.about_to_reset(seed)
+            self._env.horizon = self.horizon
             try:
                 with self._episodes.resetting():
-                    observation = self._env.reset(seed)
+                    observation: Observation | None = self._env.reset(seed)
             except GateStopError:
                 if not self._episodes.stopped:
                     raise
             else:
                 self._episodes.has_begun(observation)
-                return observation
+                while observation is not None:
+                    if self._episodes.may_run(observation):
+                        return observation
+                    observation = self._rested()
+
+    def _rested(self) -> Observation | None:
+        """Hold the arm for a period; None if it has to go to its start again after that."""
+        result = self._step(self._rest, Source.HOLD)
+        return result.observation if self._episodes.waited(self._rest, result) else None
 
     def step(self, action: Vector, source: Source = Source.POLICY) -> StepResult:
         """Execute one normalised action float32[d]; a person's judgement ends the episode."""
+        return self._episodes.stepped(source, action, self._step(action, source))
+
+    def _step(self, action: Vector, source: Source) -> StepResult:
+        if self._episodes.stands_still(source):
+            self._env.horizon += 1
         try:
-            result = self._env.step(action, source)
+            return self._env.step(action, source)
         except RobotRlError as error:
             self._episodes.failed(error)
             raise
-        return self._episodes.stepped(source, action, result)

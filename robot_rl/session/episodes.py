@@ -6,11 +6,10 @@ that of an episode that only counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
-from robot_rl.core.errors import RobotRlError
+from robot_rl.core.errors import HardwareError, RobotRlError
 from robot_rl.core.spec import TaskSpec
 from robot_rl.core.types import Observation, Outcome, Source, StepResult, Vector
 from robot_rl.session.course import Course
@@ -35,8 +34,6 @@ class Episodes:
     """What `SessionEnv` tells, and asks.
 
     Args:
-        named: the id under which the episode of a seed is recorded.
-
     Attributes:
         opened: the next episode is recorded.
     """
@@ -53,7 +50,6 @@ class Episodes:
         showing: Showing,
         teller: Teller,
         task: TaskSpec,
-        named: Callable[[int], str],
     ) -> None:
         self._course = course
         self._service = service
@@ -64,7 +60,6 @@ class Episodes:
         self._showing = showing
         self._teller = teller
         self._task = task
-        self._named = named
         self.opened = False
 
     @property
@@ -85,7 +80,7 @@ class Episodes:
         course.stage, course.source = Stage.RESETTING, Source.POLICY
         course.verdict = Outcome.UNKNOWN
         course.tally = Tally(
-            episode_id=self._named(seed) if self.opened else f"judging-{seed}",
+            episode_id=self._named(seed),
             seed=seed,
             judging=not self.opened,
             horizon=self._task.horizon,
@@ -100,14 +95,48 @@ class Episodes:
         return self._service.shown_meanwhile()
 
     def has_begun(self, observation: Observation) -> None:
-        """The arm is at its start; the policy drives, unless a person wants the arm at rest."""
-        self.opened = False
+        """The arm is at its start; the policy drives, unless a person wants the arm at rest.
+
+        A demonstration begins only when `may_run` says so.
+        """
+        self._course.awaited = self.opened and self._course.demonstrates
+        if self._course.awaited:
+            self._course.source = Source.HOLD
         self._see(observation)
         # Other buttons that were pressed before are not meant for this episode.
         self._devices.listen(observation, _HEEDED_IN_RESET)
         self._service.serve()
         self._course.stage = Stage.RUNNING
         self._service.show()
+
+    def may_run(self, observation: Observation) -> bool:
+        """Whether the episode begins: a demonstration does once the person moves the arm."""
+        course = self._course
+        try:
+            awaited = course.awaited and not self._person.poll(observation).active
+        except HardwareError as error:
+            self._teller.tell("bad", str(error), "hold")
+            awaited = True
+        if not awaited:
+            self.opened = course.awaited = False
+        return not awaited
+
+    def waited(self, action: Vector, result: StepResult) -> bool:
+        """While a demonstration is waited for; False if the arm is to be reset first."""
+        course = self._course
+        course.source = Source.HOLD
+        self._see(result.observation)
+        # Whoever shows it learns from this what can be driven.
+        self._showing.step = (action, result)
+        self._service.show()
+        over = result.terminated or result.truncated
+        if hindered := bool(over or course.paused or course.ended):
+            course.awaited = False
+        return not hindered
+
+    def stands_still(self, source: Source) -> bool:
+        """Whether a step of a demonstration is one in which nobody drives."""
+        return self._course.is_demonstration and source == Source.HOLD
 
     def stepped(self, source: Source, action: Vector, result: StepResult) -> StepResult:
         """Return the step as it counts: the person's judgement goes before any other."""
@@ -128,6 +157,12 @@ class Episodes:
         """The episode cannot go on: tell the person, before the run says so."""
         self._teller.tell("bad", f"The episode failed: {error}", "error", "Error")
         self._service.show(at_once=True)
+
+    def _named(self, seed: int) -> str:
+        """The id under which the episode is recorded, or only counted."""
+        if not self.opened:
+            return f"judging-{seed}"
+        return f"demo-{seed}" if self._course.demonstrates else f"online-{seed}"
 
     def _see(self, observation: Observation) -> None:
         self._showing.observation = observation

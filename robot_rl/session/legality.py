@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from robot_rl.core.types import GateState
 from robot_rl.session.course import Course
 from robot_rl.session.mode import LEGAL, Mode, Standing, Verb
 from robot_rl.session.needs import SessionGate
 
+_OF_A_RECORDING = frozenset({Verb.SUCCESS, Verb.FAILURE, Verb.RE_RECORD, Verb.NOTE})
 _OF_THE_STORE = frozenset({Verb.UNDO, Verb.RELABEL, Verb.TRIM, Verb.DELETE})
 
 
@@ -39,6 +41,12 @@ class Legality:
             legal -= {Verb.RE_RECORD}
         if self._course.runs:
             legal -= {Verb.CLEAR}
+        if self._course.awaited:
+            legal -= _OF_A_RECORDING
+        if self._course.is_demonstration:
+            legal -= {Verb.GIVE_BACK}
+            if not self._course.paused and self._gate.state != GateState.HOLD:
+                legal -= {Verb.RESUME}
         if not self.has_store:
             legal -= _OF_THE_STORE
         if not self.has_store and not self._course.runs:
@@ -53,6 +61,8 @@ class Legality:
         possible = f"possible now: {', '.join(_said(v) for v in legal)}"
         if verb == Verb.RE_RECORD and self._course.judges:
             return f"this episode only counts, it is not recorded; {possible}"
+        if verb == Verb.GIVE_BACK and self._course.is_demonstration:
+            return f"there is no policy yet that could have the arm; {possible}"
         if verb == Verb.CLEAR and self.mode == Mode.STOP:
             return f"the episode is about to end, then clear the stop; {possible}"
         return f"no {_said(verb)} in {self.mode.name}; {possible}"

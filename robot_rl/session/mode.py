@@ -30,6 +30,8 @@ class Mode(StrEnum):
     """An episode has ended; the person judges it."""
     PAUSED = "paused"
     """No next episode begins."""
+    LEARNING = "learning"
+    """The base policy is trained on what was demonstrated; nothing moves."""
 
 
 class Verb(StrEnum):
@@ -87,6 +89,7 @@ LEGAL: Mapping[Mode, frozenset[Verb]] = {
     | _REVIEWING
     | {Verb.SUCCESS, Verb.FAILURE, Verb.RE_RECORD, Verb.NEXT, Verb.PAUSE, Verb.END},
     Mode.PAUSED: _ALWAYS | _REVIEWING | {Verb.RESUME, Verb.END},
+    Mode.LEARNING: _ALWAYS | {Verb.END},
 }
 """Whoever asks for anything else is told what is legal; nothing happens."""
 
@@ -100,6 +103,7 @@ class Stage(StrEnum):
     RUNNING = "running"
     REVIEW = "review"
     PAUSED = "paused"
+    LEARNING = "learning"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,6 +67,16 @@ class Preflight:
         self._findings: dict[str, Finding] = {}
         self._confirmed_by = dict.fromkeys(confirmations, "")
 
+    def add(self, check: Check) -> None:
+        """Look at one thing more from now on.
+
+        Raises:
+            ConfigError: if something of its name is looked at already.
+        """
+        if check.name in {view.name for view in self.views()}:
+            raise ConfigError(f"{check.name}: checked twice; expected names that differ")
+        self._checks = (*self._checks, check)
+
     @property
     def good(self) -> bool:
         """Whether nothing is left that hinders the start."""

@@ -30,6 +30,9 @@ def why(
     if mode == Mode.PREFLIGHT:
         bad = [f"{c.name}: {c.words}" for c in preflight.views() if c.state != "good"]
         return "; ".join(bad)
+    if mode == Mode.LEARNING:
+        done, total = course.progress
+        return f"the base policy learns: {done} of {total} updates; then you start it"
     if mode == Mode.REVIEW:
         if review_left_s is None:
             return "judge the episode, or go on"
@@ -42,10 +45,16 @@ def why(
 
 
 def _held(course: Course, gate: SessionGate, person: SessionOperator) -> str:
+    todo = "give the arm back, or drive"
+    if course.is_demonstration:
+        todo = "drive on, or judge the demonstration"
     if person.lost:
-        return f"{person.lost}; give the arm back, or drive"
+        return f"{person.lost}; {todo}"
     if gate.state == GateState.HOLD:
         return gate.cause
     if course.paused:
         return f"paused {course.paused}: resume to go on"
-    return "nobody drives; give the arm back, or drive"
+    if course.awaited:
+        done, total = course.progress
+        return f"demonstration {done + 1} of {total}: drive, and it is recorded from there on"
+    return f"nobody drives; {todo}"

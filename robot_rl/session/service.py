@@ -81,6 +81,7 @@ class Service:
         self._refresh = refresh
         self._wait = wait
         self._next_view_ns = 0
+        self._showing_now = threading.Lock()
 
     def serve(self) -> None:
         """Do what was asked for, as far as it is possible now, and answer."""
@@ -98,6 +99,10 @@ class Service:
 
         A learner that is lost is told of here, as this is called in every step and while waiting.
         """
+        with self._showing_now:
+            self._show(at_once=at_once)
+
+    def _show(self, *, at_once: bool) -> None:
         at_once |= self._pupil.look()
         mode, now_ns = self._legality.mode, self._clock.now_ns()
         if mode == self._teller.mode and now_ns < self._next_view_ns and not at_once:

@@ -7,15 +7,24 @@ the person is waited for (`service`), what is seen (`showing`).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from robot_rl.control.limits import SafetyLimits
 from robot_rl.core.clock import Clock
+from robot_rl.core.episode import Episode
 from robot_rl.core.protocol import Env, Operator
 from robot_rl.core.spec import TaskSpec
 from robot_rl.core.types import Transition
 from robot_rl.data.store.episode_store import EpisodeStore
-from robot_rl.runtime.events import EpisodeEnded, Evaluated, Event, LearnerMetrics
+from robot_rl.runtime.events import (
+    EpisodeEnded,
+    Evaluated,
+    Event,
+    LearnerMetrics,
+    PhaseProgress,
+    PhaseStarted,
+)
 from robot_rl.session.aftermath import Aftermath
 from robot_rl.session.command import Answer, Command, Gone, Motion
 from robot_rl.session.config import SessionConfig
@@ -26,7 +35,7 @@ from robot_rl.session.emergency import EmergencyStop
 from robot_rl.session.env import SessionEnv
 from robot_rl.session.episodes import Episodes
 from robot_rl.session.legality import Legality
-from robot_rl.session.mode import Verb
+from robot_rl.session.mode import Stage, Verb
 from robot_rl.session.motions import Motions
 from robot_rl.session.needs import Eyes, Preflight, Reviewing, SessionGate
 from robot_rl.session.person import SessionOperator
@@ -37,6 +46,16 @@ from robot_rl.session.showing import Showing
 from robot_rl.session.teller import ModeChange, Teller
 from robot_rl.session.verbs import Verbs
 from robot_rl.session.view import RewardView
+
+
+class _Nobody:
+    """Learns nothing (implements `seam.Amends`)."""
+
+    def amend(self, episode_id: str, episode: Episode | None) -> None:
+        """Nobody has learned from it yet."""
+
+
+_NOBODY = _Nobody()
 
 
 class Session:
@@ -58,7 +77,6 @@ class Session:
         reviewing: makes what changes the episodes of a store, and tells the learner.
         devices: that the person has at the bench; they are open.
         reward: what judges success, if anything says so.
-        named: the id under which the run records the episode of a seed.
         wait: returns after so many seconds, or when something comes in.
 
     Attributes:
@@ -81,12 +99,12 @@ class Session:
         reviewing: Callable[[EpisodeStore, Amends], Reviewing],
         devices: Sequence[Operator] = (),
         reward: Callable[[], RewardView | None] = lambda: None,
-        named: Callable[[int], str] = "online-{}".format,
         wait: Callable[[float], None] | None = None,
     ) -> None:
         self._preflight = preflight
         self._reviewing = reviewing
         self._reviewed: tuple[EpisodeStore, Amends, Reviewing] | None = None
+        self._learns = False
         self._numbers = itertools.count(1)
         self._course = course = Course()
         self._teller = teller = Teller(clock, config.operator)
@@ -152,7 +170,6 @@ class Session:
             showing=showing,
             teller=teller,
             task=task,
-            named=named,
         )
 
     @property
@@ -170,24 +187,52 @@ class Session:
         return SessionEnv(env, self._episodes)
 
     def open(self) -> bool:
-        """Check, wait until all is well and the person starts; False if they end it instead."""
+        """Check, wait until all is well and the person starts; False if they end it instead.
+
+        Called again before something else begins than what they started.
+        """
+        self._course.waits_for_start = True
         self._service.show()
         with self._service.shown_meanwhile():
             self._preflight.run()
         return self._service.wait_for_person(reviewing=False)
 
-    def between(self, store: EpisodeStore, link: Learner) -> bool:
+    def between(self, store: EpisodeStore, link: Learner | None) -> bool:
         """Before each episode that is recorded: review the one before; False if all is to end.
 
         From then on `link` is watched: its loss is told at once, also while an episode runs.
+        Without one the episodes are demonstrations.
         """
-        self._pupil.follow(link)
-        self._aftermath.settle(self._review(store, link), store.path)
+        self._course.demonstrates = link is None
+        if link is not None:
+            self._pupil.follow(link)
+        review = self._review(store, _NOBODY if link is None else link)
+        self._aftermath.settle(review, store.path)
         self._episodes.opened = self._service.wait_for_person(reviewing=True)
         return self._episodes.opened
 
+    @contextmanager
+    def learning(self) -> Iterator[None]:
+        """The base policy learns meanwhile, in this thread, and what was started has ended.
+
+        A policy that is to be tried on the way is started by the person, too.
+        """
+        self._course.stage, self._course.waits_for_start = Stage.LEARNING, True
+        self._episodes.opened = False
+        self.operator.begin()
+        self._learns = True
+        try:
+            with self._service.shown_meanwhile():
+                yield
+        finally:
+            self._learns = False
+
     def heard(self, event: Event) -> None:
         """Hear what the run tells (a `runtime.events.Sink`)."""
+        if isinstance(event, PhaseStarted):
+            self._course.progress = 0, event.total
+        elif isinstance(event, PhaseProgress):
+            self._progressed(event.done)
         if isinstance(event, EpisodeEnded):
             self._aftermath.ended(event)
             self._pupil.ended(event)
@@ -234,8 +279,18 @@ class Session:
         """Say that somebody can no longer be heard, from any thread."""
         self._desk.gone(gone)
 
+    def _progressed(self, done: int) -> None:
+        course = self._course
+        course.progress = done, course.progress[1]
+        if self._learns:
+            # Nothing else looks at the desk meanwhile.
+            course.stage = Stage.LEARNING
+            self._service.serve()
+
     def _review(self, store: EpisodeStore, link: Amends) -> Reviewing:
         """The same one for the same store: it knows what there is to undo."""
+        if self._reviewed is not None and self._reviewed[0] != store:
+            self._aftermath.turn_over()
         if self._reviewed is None or self._reviewed[:2] != (store, link):
             self._reviewed = store, link, self._reviewing(store, link)
         return self._reviewed[2]

@@ -101,7 +101,7 @@ class Showing:
             force=self._force(),
             action=self._action(),
             reward=self._reward(),
-            learner=self._pupil.view(),
+            learner=None if course.demonstrates else self._pupil.view(),
             data=self.data,
             rates=self.rates,
             checks=self._preflight.views(),

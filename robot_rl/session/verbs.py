@@ -124,7 +124,8 @@ class Verbs:
         if self._course.runs:
             self._check_not_driven_by_another(command.client)
             self._course.paused = ""
-            return self._give_back(command)
+            words = self._give_back(command)
+            return "drive on" if self._course.is_demonstration else words
         self._course.paused = ""
         self._course.waits_for_start = False
         return "it goes on"

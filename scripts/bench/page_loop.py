@@ -133,7 +133,7 @@ class Loop:
         self._page = page = PageProcess(
             self._session_config.page,
             Counter(self.session, self._stamps),
-            store=self._folder / "store",
+            stores=[self._folder / "store"],
             film=self._folder / "film",
             log=self._folder / "page.log",
             key_size=self._station.bench.task.action.size,

@@ -72,7 +72,7 @@ class Source:
         self._page = PageProcess(
             config,
             Quiet(),
-            store=folder / "store",
+            stores=[folder / "store"],
             film=folder / "film",
             log=folder / "page.log",
             key_size=1,

@@ -151,3 +151,15 @@ def test_a_simulator_faster_than_time_is_no_place_for_a_persons_hand(
     assert cli("collect", "--resume", run.path) == 1
     assert "for a simulator, set `cell.bench.real_time: true`" in said(capsys)
     assert hid.opened == 0
+
+
+def test_a_run_without_a_demonstrator_is_demonstrated_at_a_session(
+    tmp_path: Path,
+    make_config: Callable[..., RunConfig],
+    cli: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = RunFolder.create(tmp_path, make_config("demonstrator=null"))
+    assert cli("collect", "--resume", run.path) == 1
+    assert "sit at it (robot-rl session) and demonstrate, or name one" in said(capsys)
+    assert run.summary_of("collect") is None

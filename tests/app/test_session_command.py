@@ -50,6 +50,7 @@ def test_in_a_live_graph_the_demonstrations_are_there_before(
     said = " ".join(capsys.readouterr().err.split())
     assert "has no demonstrations yet" in said
     assert "first: robot-rl collect --resume" in said
+    assert "begin a run with demonstrator=null and demonstrate at the page" in said
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def session(
     outlet = PageProcess(
         page_config,
         made_up,
-        store=folder / "store",
+        stores=[folder / "store"],
         film=folder / "film",
         log=folder / "page.log",
         key_size=len(NAMES),

@@ -45,11 +45,11 @@ class Sitting:
         url: of the page; `far_url`: the same through a port forward, whose cable `relay` has.
     """
 
-    def __init__(self, runs: Path) -> None:
+    def __init__(self, runs: Path, *overrides: str) -> None:
         self.log = runs / "log"
         self.relay = Relay()
         words = ["session", "--runs", str(runs), "--operator", "anna", "--port", "0", RUN, *SMALL]
-        words.append(f"session.page.names=[localhost:{self.relay.port}]")
+        words += [f"session.page.names=[localhost:{self.relay.port}]", *overrides]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", CODE, *words], cwd=ROOT, stdout=log, stderr=log
@@ -88,8 +88,9 @@ def until(found: Callable[[], Any], seconds: float = 60.0) -> Any:
 
 
 @pytest.fixture
-def sitting(tmp_path: Path) -> Iterator[Sitting]:
-    started = Sitting(tmp_path)
+def sitting(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Sitting]:
+    """A session of the run, with further overrides if a test has some."""
+    started = Sitting(tmp_path, *getattr(request, "param", ()))
     yield started
     started.end()
 
@@ -234,3 +235,65 @@ def test_a_session_from_the_first_check_to_the_end(
     assert corrected.metadata.operator == "anna"
     assert {*store.labels("online-0")} == {"success"}
     assert "robot-rl session --resume" in sitting.log.read_text()
+
+
+@pytest.mark.parametrize(
+    "sitting", [("demonstrator=null", "collect.episodes=2", "imitate.steps=400")], indirect=True
+)
+def test_who_has_no_demonstrations_gives_them_at_the_page(
+    open_tab: Callable[..., Any], sitting: Sitting, picture: Callable[[Any, str], None]
+) -> None:
+    page = open_tab()
+    for name in ("emergency stop tried", "dead-man tried"):
+        page.get_by_role("button", name=f"Confirm: {name}").click()
+    page.get_by_role("button", name="Start").click()
+
+    # It is recorded from when it is driven, for as long as it takes; a bad one is done again.
+    expect_mode(page, "hold")
+    expect(page.locator("#banner")).to_contain_text("demonstration 1 of 2: drive")
+    expect(page.locator("[data-verb=give_back]")).to_be_hidden()
+    time.sleep(2)
+    drive(page)
+    picture(page, "demonstrate")
+    page.keyboard.press("x")
+    expect(page.locator("#banner")).to_contain_text("demonstration 1 of 2: drive")
+    for number in (1, 2):
+        expect(page.locator("#banner")).to_contain_text(f"demonstration {number} of 2: drive")
+        drive(page)
+        expect(page.locator("#banner")).to_contain_text("drive on, or judge")
+        page.keyboard.press("s")
+        expect_mode(page, "review")
+        expect(page.locator("#review")).to_contain_text(f"demo-1000000{number:02d}")
+        page.keyboard.press("n")
+
+    expect_mode(page, "learning")
+    expect(page.locator("#banner")).to_contain_text(re.compile("[123]00 of 400 updates"))
+    picture(page, "learning")
+    # What was learned moves nothing before the person says so.
+    expect_mode(page, "ready")
+    page.get_by_role("button", name="Start").click()
+    expect_recorded_episode(page, 0)
+    page.get_by_role("button", name="Pause").click()
+    page.keyboard.press("s")
+    expect(page.locator("body[data-mode=review], body[data-mode=paused]")).to_be_visible()
+    page.get_by_role("button", name="End session").click()
+    page.get_by_role("button", name=re.compile("^End")).last.click()
+    assert sitting.process.wait(60) == 130, sitting.log.read_text()
+
+    store = EpisodeReader(sitting.run / "demos")
+    names = [f"demo-{100_000_000 + number}" for number in range(3)]
+    assert [*store.ids(), *store.deleted()] == [*names[1:], names[0]]
+    for name in names[1:]:
+        shown = store.read(name)
+        assert shown.metadata.operator == "anna"
+        assert shown.source[0] == Source.DEMO
+        assert set(shown.source) <= {Source.DEMO, Source.HOLD}
+    assert [*EpisodeReader(sitting.run / "online").ids()] == ["online-0"]
+
+
+def drive(page: Any, seconds: float = 0.6) -> None:
+    page.keyboard.down("ArrowUp")
+    expect_mode(page, "human")
+    time.sleep(seconds)
+    page.keyboard.up("ArrowUp")
+    expect_mode(page, "hold")

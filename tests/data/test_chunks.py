@@ -5,6 +5,7 @@ import pytest
 
 from robot_rl.core.errors import ContractError
 from robot_rl.core.spec import ObservationSpec
+from robot_rl.core.types import Source
 from robot_rl.data.chunks import chunk_windows, split_episodes
 
 
@@ -73,6 +74,25 @@ def test_windows_have_no_images_unless_cameras_are_named(make_episode, make_spec
     assert not chunk_windows([make_episode(1)], 1, make_spec()).images
     with pytest.raises(ContractError, match=r"no camera 'observation\.images\.top'; it has"):
         chunk_windows([make_episode(1)], 1, make_spec(), ("observation.images.top",))
+
+
+def test_steps_in_which_nobody_drove_are_left_out(make_episode, make_spec):
+    (camera,) = make_spec().images
+    episode, other = make_episode(6), make_episode(2, episode=1)
+    episode.source[[0, 2, 3]] = Source.HOLD
+    episode.source[4] = Source.DEMO
+    chunks = chunk_windows([episode, other], 2, make_spec(), (camera,))
+
+    steps = np.rint(chunks.action[:, :, 2] * 1000 - 1)
+    assert steps.tolist() == [[1, 4], [4, 5], [5, 5], [0, 1], [1, 1]]
+    assert chunks.valid.sum(axis=1).tolist() == [2, 2, 1, 2, 1]
+    assert chunks.episode.tolist() == [0, 0, 0, 1, 1]
+    assert chunks.observation[:, 1].tolist() == [2, 5, 6, 1, 2]
+    assert chunks.images[camera][np.arange(5)][:, 0, 0, 0].tolist() == [2, 5, 6, 1, 2]
+
+    episode.source[:] = Source.HOLD
+    with pytest.raises(ContractError, match="nobody drives in any of the 1 episodes"):
+        chunk_windows([episode], 2, make_spec())
 
 
 def test_an_episode_is_either_trained_on_or_held_out(make_episode, make_spec):

@@ -8,7 +8,7 @@ import pytest
 from robot_rl.core.errors import ContractError
 from robot_rl.core.types import Outcome
 from robot_rl.data.disk.failing_disk import FailingDisk
-from robot_rl.data.judged import as_judged, ended_in, judgement
+from robot_rl.data.judged import as_judged, ended_in, judgement, successes
 from robot_rl.data.store.episode_reader import outcome_value
 from robot_rl.data.store.episode_store import EpisodeStore
 
@@ -66,3 +66,16 @@ def test_the_newest_judgement_counts_and_none_leaves_the_recording(
         recorded = as_judged(store, "episode-0")
     assert np.array_equal(recorded.reward, episode.reward)
     assert recorded.truncated
+
+
+def test_what_has_succeeded_is_for_a_person_to_say(tmp_path, make_episode, recording_spec):
+    outcomes = (Outcome.SUCCESS, Outcome.FAILURE, Outcome.UNKNOWN, Outcome.SUCCESS)
+    with EpisodeStore(tmp_path / "store", recording_spec, disk=FailingDisk()) as store:
+        for number, outcome in enumerate(outcomes):
+            store.append(make_episode(2, episode=number, outcome=outcome))
+        assert successes(store) == ["episode-0", "episode-3"]
+        store.add_label("episode-2", judgement(Outcome.SUCCESS, "ann"))
+        store.add_label("episode-0", judgement(Outcome.FAILURE, "ann"))
+        assert successes(store) == ["episode-2", "episode-3"]
+        store.delete("episode-3")
+        assert successes(store) == ["episode-2"]

@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from robot_rl.app.run_config import RunConfig
+from robot_rl.app.run_folder import RunFolder
+from robot_rl.config.load import load
 from robot_rl.core.types import Source
 from robot_rl.data.store.episode_reader import EpisodeReader
 from robot_rl.session.client.address import Address
@@ -29,7 +32,8 @@ ROOT = Path(__file__).parents[2]
 CODE = "import sys; from robot_rl.app.main import main; sys.exit(main(sys.argv[1:]))"
 COMMAND = (sys.executable, "-c", CODE)
 SMALL = (
-    "collect.episodes=4",
+    "demonstrator=null",
+    "collect.episodes=2",
     "imitate.steps=300",
     "improve.judge_episodes=1",
     "schedule.prefill_steps=30",
@@ -83,6 +87,31 @@ class Person:
             assert time.monotonic() < end_s, self.view
             time.sleep(0.02)
 
+    def drive_for(self, seconds: float) -> None:
+        """Drive sideways, and let go."""
+        sideways = (0.0, 0.3, 0.0, 0.0, 0.0, 0.0)
+        self.hold_key(sideways, lambda: self.mode == Mode.HUMAN)
+        until_s = time.monotonic() + seconds
+        self.hold_key(sideways, lambda: time.monotonic() > until_s)
+        self.release()
+        self.until(lambda: self.mode == Mode.HOLD)
+
+    def until_demonstration(self, number: int) -> None:
+        """Do what a person does meanwhile: clear and start."""
+
+        def waits() -> bool:
+            view = self.view
+            assert view is not None
+            if view.mode == Mode.STOP and Verb.CLEAR in view.legal:
+                self.ask(Verb.CLEAR, by="anna", cause=view.why)
+            elif view.mode == Mode.READY:
+                self.ask(Verb.START)
+            elif view.mode == Mode.HOLD and Verb.RESUME in view.legal:
+                self.ask(Verb.RESUME)
+            return f"demonstration {number} of 2: drive" in view.why
+
+        self.until(waits, 90)
+
     def until_policy_drives(self, episode: str = "") -> None:
         """Do what a person does meanwhile: give back, clear and start."""
 
@@ -129,12 +158,9 @@ class Person:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A run that has demonstrations and a base policy, made without ROS."""
-    words = [str(ROOT / "configs/runs/peg_insert_session.yaml"), *SMALL]
-    subprocess.run([*COMMAND, "collect", "--runs", str(tmp_path / "runs"), *words], check=True)
-    made = next((tmp_path / "runs").iterdir())
-    subprocess.run([*COMMAND, "imitate", "--resume", str(made)], check=True)
-    return made
+    """A run that nobody has demonstrated yet."""
+    config = load(ROOT / "configs/runs/peg_insert_session.yaml", RunConfig, SMALL)
+    return RunFolder.create(tmp_path / "runs", config).path
 
 
 @pytest.fixture
@@ -162,7 +188,7 @@ def session(graph: Any, tmp_path: Path, run: Path) -> Iterator[Callable[[], str]
     assert status == 0
 
 
-def test_a_person_at_the_page_corrects_an_arm_in_a_live_graph(
+def test_a_person_at_the_page_demonstrates_and_corrects_at_an_arm_in_a_live_graph(
     session: Callable[[], str], run: Path
 ) -> None:
     end_s = time.monotonic() + 120
@@ -179,6 +205,13 @@ def test_a_person_at_the_page_corrects_an_arm_in_a_live_graph(
         assert time.monotonic() < end_s, session()
         time.sleep(0.2)
 
+    shown = EpisodeReader(run / "demos")
+    assert len(shown) == 2
+    for demonstration in shown:
+        by_person = demonstration.source == int(Source.DEMO)
+        assert by_person[0]
+        assert demonstration.action[by_person][:, 1].max() > 0.1
+        assert not (demonstration.source == int(Source.POLICY)).any()
     store = EpisodeReader(run / "online")
     episode = store.read(corrected)
     by_person = episode.source == int(Source.HUMAN)
@@ -199,14 +232,17 @@ def correct_judge_and_stop(person: Person) -> str:
         assert person.ask(Verb.CONFIRM, name=name).done
     if person.mode == Mode.PREFLIGHT:
         person.ask(Verb.CHECK)
+    for number in (1, 2):
+        person.until_demonstration(number)
+        person.drive_for(2.0)
+        assert person.ask(Verb.SUCCESS).done
+        person.until(lambda: person.mode == Mode.REVIEW)
+        assert person.ask(Verb.NEXT).done
+    person.until(lambda: person.mode == Mode.LEARNING)
+    person.until(lambda: person.mode == Mode.READY, 120)
     person.until_policy_drives("online-")
 
-    sideways = (0.0, 0.3, 0.0, 0.0, 0.0, 0.0)
-    person.hold_key(sideways, lambda: person.mode == Mode.HUMAN)
-    until_s = time.monotonic() + 1.0
-    person.hold_key(sideways, lambda: time.monotonic() > until_s)
-    person.release()
-    person.until(lambda: person.mode == Mode.HOLD)
+    person.drive_for(1.0)
     person.until_policy_drives()
     corrected = person.view.episode
     assert corrected is not None

@@ -27,7 +27,7 @@ from robot_rl.core.spec import (
     TaskSpec,
     VectorSpec,
 )
-from robot_rl.core.types import Observation, Outcome, SafeAction, Source, StepResult
+from robot_rl.core.types import Observation, Outcome, SafeAction, Source, StepResult, Vector
 from robot_rl.envs.robot_env import RobotEnv
 from robot_rl.runtime.events import EpisodeEnded, PhaseProgress
 from robot_rl.session.command import Answer, Command, Gone, Motion
@@ -90,9 +90,11 @@ class Line:
         self.stops = 0
         self.seeds: list[int] = []
         self.on_reset: Callable[[], None] = lambda: None
+        self.on_read: Callable[[], None] = lambda: None
         self._velocity = np.zeros(2)
 
     def read(self) -> Observation:
+        self.on_read()
         if self.breaks:
             raise HardwareError("the line is silent")
         wrench = np.array([self.force_n, 0, 0, 0, 0, 0], np.float32)
@@ -340,7 +342,7 @@ class World:
             eyes=self.eyes,
             outlets=[self.screen],
             devices=[StickConfig().build(self.clock) for _ in range(sticks)],
-            reviewing=lambda store, link: self.store,
+            reviewing=lambda store, link: store,
             wait=(lambda seconds: self.wait(seconds)) if scripted else None,
             **options,
         )
@@ -348,6 +350,7 @@ class World:
         self.env = self.session.wrap(RobotEnv(self.bench, self.gate))
         rule = HandOver(release_s=0.0, after_release="hold", dead_man_s=0.28)
         self.arbiter = Arbiter(ACTION, self.clock, rule, operator="Ada")
+        self.policy: Vector | None = POLICY
         self.observation: Observation | None = None
         self.seed = -1
         self.sources: list[Source] = []
@@ -430,7 +433,7 @@ class World:
             except HardwareError as error:
                 self.arbiter.lose(str(error))
                 said = None
-            decision = self.arbiter.decide(POLICY, said)
+            decision = self.arbiter.decide(self.policy, said)
             self.sources.append(decision.source)
             self.result = self.env.step(decision.action, decision.source)
             self.observation = self.result.observation
@@ -491,3 +494,9 @@ def world() -> World:
     made = World()
     assert made.open()
     return made
+
+
+@pytest.fixture
+def demos() -> Store:
+    """A store beside that of the world."""
+    return Store()

@@ -107,3 +107,18 @@ def test_what_nobody_asked_and_nobody_says_is_not_confirmed(name, by, words):
 def test_two_of_one_name_are_refused():
     with pytest.raises(ConfigError, match="clock: checked twice"):
         Preflight([Scripted("clock")], ["clock"])
+
+
+def test_what_is_added_later_hinders_the_start_until_it_was_looked_at():
+    preflight = Preflight([Scripted("clock")], ["stop tried"])
+    preflight.run()
+    preflight.confirm("stop tried", "Ada")
+    assert preflight.good
+    preflight.add(Scripted("policy"))
+    assert states(preflight)["policy"] == "waiting"
+    assert not preflight.good
+    preflight.run()
+    assert preflight.good
+    for name in ("clock", "stop tried", "policy"):
+        with pytest.raises(ConfigError, match=f"{name}: checked twice"):
+            preflight.add(Scripted(name))

@@ -1,9 +1,10 @@
-"""What has been recorded, for the page's review: read only, from the store and the film."""
+"""What has been recorded, for the page's review: read only, from the stores and the film."""
 
 from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,20 +28,18 @@ _MOST_ROWS = 500
 
 
 class Archive:
-    """Reads the store beside whoever writes it, and writes the film. From any thread.
+    """Reads the stores beside whoever writes them, and writes the film. From any thread.
 
     Args:
-        store: folder of the episode store; it need not be there yet.
+        stores: folders of episode stores whose ids differ; they need not be there yet.
         film: where pictures are kept.
-        quality: of pictures out of the store, as JPEG.
+        quality: of pictures out of a store, as JPEG.
     """
 
-    def __init__(self, store: Path, film: Film, quality: int) -> None:
-        self._path = store
+    def __init__(self, stores: Sequence[Path], film: Film, quality: int) -> None:
         self._quality = quality
         self._film = film
-        self._reader: EpisodeReader | None = None
-        self._list: Listing | None = None
+        self._shelves = tuple(_Shelf(path) for path in stores)
         self._newest: Episode | None = None
         self._reading = threading.Lock()
         self._filming = ThreadPoolExecutor(1, "film")
@@ -57,15 +56,13 @@ class Archive:
         self._film.close()
 
     def rows(self) -> tuple[EpisodeRow, ...]:
-        """Return the recorded episodes, newest first, and those that were discarded.
+        """Return the recorded episodes, newest first of each store, and those discarded.
 
         Raises:
-            StorageError: if the store is damaged.
+            StorageError: if a store is damaged.
         """
         with self._reading:
-            if (reader := self._refreshed()) is None:
-                return ()
-            return self._listing(reader).rows(_MOST_ROWS)
+            return tuple(row for shelf in self._shelves for row in shelf.rows())
 
     def columns(self, episode_id: str) -> dict[str, Any]:
         """Return what the scrubber shows of an episode.
@@ -107,19 +104,32 @@ class Archive:
         return self._newest
 
     def _reader_of(self, episode_id: str) -> EpisodeReader:
-        reader = self._refreshed()
-        if reader is None or episode_id not in reader.ids():
-            raise StorageError(f"there is no episode {episode_id[:200]!r}")
-        return reader
+        for shelf in self._shelves:
+            reader = shelf.refreshed()
+            if reader is not None and episode_id in reader.ids():
+                return reader
+        raise StorageError(f"there is no episode {episode_id[:200]!r}")
 
-    def _refreshed(self) -> EpisodeReader | None:
+
+class _Shelf:
+    """One store, from when it is there."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._reader: EpisodeReader | None = None
+        self._list: Listing | None = None
+
+    def refreshed(self) -> EpisodeReader | None:
+        """Return the reader, up to date; None if there is no store yet."""
         if self._reader is not None:
             self._reader.refresh()
         elif (self._path / "manifest.jsonl").exists():
             self._reader = EpisodeReader(self._path)
         return self._reader
 
-    def _listing(self, reader: EpisodeReader) -> Listing:
+    def rows(self) -> tuple[EpisodeRow, ...]:
+        if (reader := self.refreshed()) is None:
+            return ()
         if self._list is None:
             self._list = Listing(reader)
-        return self._list
+        return self._list.rows(_MOST_ROWS)

@@ -16,7 +16,7 @@ def main(
     config: str,
     port: int,
     token: str,
-    store: str,
+    stores: str,
     film: str,
     key_size: int,
     log: str,
@@ -28,7 +28,7 @@ def main(
     try:
         # Only here, so that the loop's process does without the packages of a web server.
         server = importlib.import_module(_SERVER)
-        server.serve(config, port, token, store, film, key_size, inbox, outbox)
+        server.serve(config, port, token, stores, film, key_size, inbox, outbox)
     except ModuleNotFoundError as error:
         words = f"the page needs the package {error.name!r}: pip install 'robot_rl[session]'"
         outbox.send_bytes(encode(Failed(words=words)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -48,7 +50,7 @@ class PageProcess:
     Args:
         config: where it is served.
         desk: where what people want is handed in, by a thread.
-        store: folder of the episode store.
+        stores: folders of episode stores, that of the session first; they need not be there yet.
         film: folder of the pictures that were shown.
         log: where the process writes what it has to say.
         key_size: length of a motion's action.
@@ -65,14 +67,14 @@ class PageProcess:
         config: PageConfig,
         desk: Desk,
         *,
-        store: Path,
+        stores: Sequence[Path],
         film: Path,
         log: Path,
         key_size: int,
     ) -> None:
         self._config = config
         self._desk = desk
-        self._store = store
+        self._stores = stores
         self._film = film
         self._log = log
         self._key_size = key_size
@@ -129,7 +131,7 @@ class PageProcess:
             self._config.model_dump_json(),
             port,
             self._token,
-            str(self._store),
+            json.dumps([str(store) for store in self._stores]),
             str(self._film),
             self._key_size,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import socket
 import ssl
@@ -49,7 +50,7 @@ def serve(
     config: str,
     port: int,
     token: str,
-    store: str,
+    stores: str,
     film: str,
     key_size: int,
     inbox: Connection,
@@ -57,15 +58,17 @@ def serve(
 ) -> None:
     """Serve the page until the other end of the pipes hangs up.
 
-    The arguments are those of `PageProcess`: `config` a `PageConfig` as JSON, `port` the one to
-    listen on, where 0 takes a free one.
+    The arguments are those of `PageProcess`: `config` a `PageConfig` as JSON, `stores` a list as
+    JSON, `port` the one to listen on, where 0 takes a free one.
 
     Raises:
         ConfigError: if the address cannot be had.
     """
     page = PageConfig.model_validate_json(config)
     listening = _listen(page.host, port)
-    asyncio.run(_Server(page, token, store, film, key_size, inbox, outbox).run(listening))
+    asyncio.run(
+        _Server(page, token, json.loads(stores), film, key_size, inbox, outbox).run(listening)
+    )
 
 
 class _Server:
@@ -75,7 +78,7 @@ class _Server:
         self,
         config: PageConfig,
         token: str,
-        store: str,
+        stores: list[str],
         film: str,
         key_size: int,
         inbox: Connection,
@@ -86,13 +89,13 @@ class _Server:
         self._inbox = inbox
         self._outbox = outbox
         self._mail: Mail[Up] = Mail(_MOST_MAIL)
-        self._archive = Archive(Path(store), Film(Path(film)), config.jpeg_quality)
+        self._archive = Archive([Path(s) for s in stores], Film(Path(film)), config.jpeg_quality)
         self._hub = Hub(
             self._mail,
             self._archive.keep,
             quality=config.jpeg_quality,
             key_size=key_size,
-            store=store,
+            store=stores[0],
         )
         self._crowd = Crowd()
         self._end = asyncio.Event()

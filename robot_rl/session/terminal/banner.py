@@ -21,6 +21,7 @@ WORDS: Mapping[Mode, tuple[str, str]] = {
     Mode.STOP: ("Stopped", "The arm stays where it is until somebody clears the stop."),
     Mode.REVIEW: ("Review", "The episode has ended. How did it go?"),
     Mode.PAUSED: ("Paused", "No next episode begins until you resume."),
+    Mode.LEARNING: ("Learning", "The base policy learns from the demonstrations."),
 }
 """In words, per mode, and what it means if the session gives no reason."""
 

@@ -42,6 +42,7 @@ class Face(Vertical):
     .hold { background: #b8c2cc; color: #10161b; }
     .stop { background: #b3122a; color: #ffffff; }
     .review { background: #8a4a73; color: #ffffff; }
+    .learning { background: #5b4b8a; color: #ffffff; }
     .lost { background: #000000; color: #ffd166; }
     """
 

@@ -156,7 +156,7 @@ class Page:
         self.process = PageProcess(
             PageConfig.model_validate({"port": 0} | config),
             self.desk,
-            store=folder / "store",
+            stores=[folder / "store"],
             film=folder / "film",
             log=self.log,
             key_size=KEY_SIZE,

@@ -60,7 +60,7 @@ def build_episode(name: str, steps: int = 3) -> Episode:
 
 @pytest.fixture
 def archive(tmp_path):
-    opened = Archive(tmp_path / "store", Film(tmp_path / "film"), 90)
+    opened = Archive([tmp_path / "none", tmp_path / "store"], Film(tmp_path / "film"), 90)
     yield opened
     opened.close()
 

@@ -13,6 +13,7 @@ const WORDS = {
   stop: ["Stopped", "The arm stays where it is until somebody clears the stop."],
   review: ["Review", "The episode has ended. How did it go?"],
   paused: ["Paused", "No next episode begins until you resume."],
+  learning: ["Learning", "The base policy learns from the demonstrations; nothing moves."],
   lost: ["No contact", ""],
 };
 

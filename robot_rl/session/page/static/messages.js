@@ -2,7 +2,8 @@
  * What the session's process tells and what it is told, as in `robot_rl/session/view.py` and
  * `command.py`. Times are ages [s]: this machine has another clock.
  *
- * @typedef {"preflight"|"ready"|"resetting"|"auto"|"human"|"hold"|"stop"|"review"|"paused"} Mode
+ * @typedef {"preflight"|"ready"|"resetting"|"auto"|"human"|"hold"|"stop"|"review"|"paused"
+ *   |"learning"} Mode
  * @typedef {"check"|"confirm"|"start"|"take_over"|"give_back"|"pause"|"resume"|"success"|"failure"
  *   |"re_record"|"next"|"undo"|"note"|"relabel"|"trim"|"delete"|"stop"|"clear"|"end"} Verb
  * @typedef {"unknown"|"success"|"failure"} Outcome

@@ -4,7 +4,7 @@ import { byId, icon, make, setAttribute, setHidden, setText } from "./dom.js";
 import { Player } from "./player.js";
 import { drawTimeline } from "./timeline.js";
 
-const MODES = ["review", "ready", "paused"];
+const MODES = ["review", "ready", "paused", "learning"];
 const VERBS = ["relabel", "trim", "delete"];
 
 export class Review {

@@ -62,7 +62,15 @@ class LiveEnv:
         node.when_unmade(self._resets.destroy)
         self.observation_spec = loop.observation_spec
         self.action_spec = loop.action_spec
-        self.horizon = loop.horizon
+
+    @property
+    def horizon(self) -> int:
+        """See `Env.horizon`."""
+        return self._loop.horizon
+
+    @horizon.setter
+    def horizon(self, steps: int) -> None:
+        self._loop.horizon = steps
 
     def reset(self, seed: int) -> Observation:
         """Bring robot and task to the start state of `seed`, and take the actor's seat.
