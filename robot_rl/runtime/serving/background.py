@@ -17,20 +17,20 @@ def in_background(server: PolicyServer) -> Iterator[str]:
     Raises:
         RobotRlError: what `PolicyServer.run` raises.
     """
-    loop = asyncio.new_event_loop()
-    begun = asyncio.Event()
-    running = loop.create_task(server.run(begun.set))
-    first = loop.create_task(begun.wait())
-    loop.run_until_complete(asyncio.wait((running, first), return_when=asyncio.FIRST_COMPLETED))
-    if running.done():
-        first.cancel()
-        loop.close()
-        running.result()
-    thread = Thread(target=loop.run_until_complete, args=(running,), name="server")
-    thread.start()
-    try:
-        yield server.address
-    finally:
-        loop.call_soon_threadsafe(server.stop)
-        thread.join()
-        loop.close()
+    # In the end it also ends what a connection of the last moment has begun.
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        loop = runner.get_loop()
+        begun = asyncio.Event()
+        running = loop.create_task(server.run(begun.set))
+        first = loop.create_task(begun.wait())
+        awaited = asyncio.wait((running, first), return_when=asyncio.FIRST_COMPLETED)
+        loop.run_until_complete(awaited)
+        if running.done():
+            running.result()
+        thread = Thread(target=loop.run_until_complete, args=(running,), name="server")
+        thread.start()
+        try:
+            yield server.address
+        finally:
+            loop.call_soon_threadsafe(server.stop)
+            thread.join()
