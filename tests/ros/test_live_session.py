@@ -88,7 +88,11 @@ class Person:
             time.sleep(0.02)
 
     def drive_for(self, seconds: float) -> None:
-        """Drive sideways, and let go."""
+        """Drive sideways, and let go; who was silent has to be seen at rest first."""
+        self.until(lambda: self.view and self.view.action)
+        for _ in range(10):
+            self.release()
+            time.sleep(0.03)
         sideways = (0.0, 0.3, 0.0, 0.0, 0.0, 0.0)
         self.hold_key(sideways, lambda: self.mode == Mode.HUMAN)
         until_s = time.monotonic() + seconds
