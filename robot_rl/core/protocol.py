@@ -239,3 +239,10 @@ class Env(Protocol):
         `source` says who decided it.
         """
         ...
+
+    def end(self) -> None:
+        """End the episode that runs, if one does, as `step` does with its last step.
+
+        For whoever has decided that beside the environment: nothing is wanted of the arm any more.
+        """
+        ...

@@ -116,6 +116,10 @@ class RobotEnv:
             self._bench.robot.stop()
             raise
 
+    def end(self) -> None:
+        """See `Env.end`."""
+        self._observation = None
+
     def _step(self, action: Vector, source: Source, before: Observation) -> StepResult:
         self._commands += 1
         command = Command(

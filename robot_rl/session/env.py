@@ -56,11 +56,22 @@ class SessionEnv:
     def _rested(self) -> Observation | None:
         """Hold the arm for a period; None if it has to go to its start again after that."""
         result = self._step(self._rest, Source.HOLD)
-        return result.observation if self._episodes.waited(self._rest, result) else None
+        if self._episodes.waited(self._rest, result):
+            return result.observation
+        self._env.end()
+        return None
 
     def step(self, action: Vector, source: Source = Source.POLICY) -> StepResult:
         """Execute one normalised action float32[d]; a person's judgement ends the episode."""
-        return self._episodes.stepped(source, action, self._step(action, source))
+        result = self._step(action, source)
+        judged = self._episodes.stepped(source, action, result)
+        if _is_last(judged) and not _is_last(result):
+            self._env.end()
+        return judged
+
+    def end(self) -> None:
+        """See `Env.end`."""
+        self._env.end()
 
     def _step(self, action: Vector, source: Source) -> StepResult:
         if self._episodes.stands_still(source):
@@ -70,3 +81,7 @@ class SessionEnv:
         except RobotRlError as error:
             self._episodes.failed(error)
             raise
+
+
+def _is_last(result: StepResult) -> bool:
+    return result.terminated or result.truncated

@@ -60,6 +60,16 @@ def test_who_judges_ends_the_episode_and_the_seat_is_left(cell: Cell, bench: Liv
     cell.graph.until(lambda: not cell.name)
 
 
+def test_what_is_ended_from_outside_offers_nothing_any_more(cell: Cell, bench: LiveBench) -> None:
+    cell.during(lambda: bench.env.reset(1))
+    cell.during(lambda: bench.env.step(STEP))
+    assert cell.name == "run"
+    cell.during(bench.env.end)
+    cell.graph.until(lambda: not cell.name)
+    with pytest.raises(ContractError, match="call reset first"):
+        cell.during(lambda: bench.env.step(STEP))
+
+
 def test_whoever_sits_at_the_gates_other_seat_is_the_supervisor(
     cell: Cell, bench: LiveBench
 ) -> None:

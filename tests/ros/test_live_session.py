@@ -243,7 +243,6 @@ def correct_judge_and_stop(person: Person) -> str:
         person.until(lambda: person.mode == Mode.REVIEW)
         assert person.ask(Verb.NEXT).done
     person.until(lambda: person.mode == Mode.LEARNING)
-    person.until(lambda: person.mode == Mode.READY, 120)
     person.until_policy_drives("online-")
 
     person.drive_for(1.0)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from robot_rl.core.errors import GateStopError, HardwareError
+from robot_rl.core.errors import ContractError, GateStopError, HardwareError
 from robot_rl.core.types import GateState, Outcome, Source
 from robot_rl.session.episodes import SessionEnded
 from robot_rl.session.mode import Mode, Verb
@@ -45,6 +45,16 @@ def test_a_persons_judgement_terminates_the_episode_with_its_reward(world, verb,
     assert (result.outcome, result.reward) == (outcome, reward)
     assert world.view.mode == Mode.REVIEW
     assert world.view.episode.outcome == outcome.name.lower()
+
+
+@pytest.mark.parametrize("verb", [Verb.SUCCESS, Verb.RE_RECORD])
+def test_what_a_person_ends_has_ended_for_the_robot_too(world, verb):
+    world.begin()
+    world.tick()
+    world.say(verb)
+    world.tick()
+    with pytest.raises(ContractError, match="call reset first"):
+        world.tick()
 
 
 def test_a_persons_judgement_goes_before_the_scenes(world):

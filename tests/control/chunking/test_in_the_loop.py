@@ -105,6 +105,9 @@ class Recorder:
             lateness_s=0.0,
         )
 
+    def end(self) -> None:
+        """Nothing to end."""
+
     def _observe(self) -> Observation:
         return Observation(
             stamp_ns=self.clock.now_ns(), vectors={JOINT_POSITION: np.zeros(1, np.float32)}

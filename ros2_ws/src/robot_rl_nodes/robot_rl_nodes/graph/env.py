@@ -124,7 +124,7 @@ class GraphEnv:
             self._hear()
             observation = self._view.observe()
         except BaseException:
-            self.close()
+            self.end()
             raise
         self._running = True
         return observation
@@ -145,10 +145,10 @@ class GraphEnv:
         try:
             return self._step(action, source)
         except BaseException:
-            self.close()
+            self.end()
             raise
 
-    def close(self) -> None:
+    def end(self) -> None:
         """End the episode: want nothing, and leave the seat."""
         self._running = False
         if self._person:
@@ -180,7 +180,7 @@ class GraphEnv:
             over = True
             _LOG.warning("%s: the episode ends", lost)
         if terminated or over:
-            self.close()
+            self.end()
         reason = period.reason
         if stale and not (reason.refuses or period.source in PERSONS):
             reason = GateReason.STALE_OBSERVATION

@@ -91,4 +91,4 @@ class GraphEpisodes:
             self.failure = f"{episode_id}: {type(error).__name__}: {error}"
             _LOG.exception("the episode has failed")
         finally:
-            env.close()
+            env.end()

@@ -83,7 +83,7 @@ class LiveRobot:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self._node.loop.close()
+        self._node.loop.end()
 
     def read(self) -> Observation:
         """Return the robot's own newest sample.

@@ -87,7 +87,7 @@ class LiveEnv:
             try:
                 # The gate first: nothing is to move while it has latched.
                 self._loop.reset(seed)
-                self._loop.close()
+                self._loop.end()
                 self._go_to_start(seed)
                 return self._loop.reset(seed)
             except GateStopError as error:
@@ -103,6 +103,10 @@ class LiveEnv:
     def step(self, action: Vector, source: Source = Source.POLICY) -> StepResult:
         """See `Env.step`."""
         return self._loop.step(action, source)
+
+    def end(self) -> None:
+        """See `Env.end`; the actor's seat is left."""
+        self._loop.end()
 
     def _go_to_start(self, seed: int) -> None:
         where = f"{self._robot}/{ROBOT_RESET}"
