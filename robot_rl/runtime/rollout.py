@@ -14,7 +14,7 @@ from robot_rl.control.arbiter import Arbiter, Decision
 from robot_rl.control.chunk_player import Player
 from robot_rl.control.operator_lease import LeaseEvent
 from robot_rl.core.episode import Episode, EpisodeMetadata
-from robot_rl.core.errors import HardwareError
+from robot_rl.core.errors import ContractError, HardwareError
 from robot_rl.core.protocol import Env, OnlinePolicy, Operator, OperatorInput
 from robot_rl.core.types import (
     NO_LATENT,
@@ -147,6 +147,7 @@ class Rollout:
         `on_step` is called with every transition, within the control period.
 
         Raises:
+            ContractError: if the person's device drives other elements than the task has.
             GateStopError, HardwareError: whatever robot or gate cannot go on with; also if the
                 person's device was lost in the episode before and has not come back.
         """
@@ -195,10 +196,17 @@ class Rollout:
         if self._operator is None:
             return None
         try:
-            return self._operator.poll(observation)
+            said = self._operator.poll(observation)
         except HardwareError as error:
             self._arbiter.lose(str(error))
             return None
+        names = self._env.action_spec.names
+        if said.action.shape != (len(names),):
+            raise ContractError(
+                f"{self._operator.name} drives {said.action.size} elements, the task's action has "
+                f"{len(names)}: {', '.join(names)}"
+            )
+        return said
 
     def _begin(self, seed: int) -> Observation:
         if self._operator and self._arbiter.lost and not self._awaits_person:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,10 +161,12 @@ class DeviceCheck:
         machine: the machine's monotonic clock.
         observe: returns what is observed now, for devices that follow the arm.
         stop: latches the emergency stop: it counts here, too.
+        elements: of the task's action.
     """
 
     device: Operator
     name: str
+    elements: Sequence[str]
     clock: Clock
     machine: Clock
     observe: Callable[[], Observation]
@@ -187,6 +189,13 @@ class DeviceCheck:
             return Finding(good=False, words=str(error), remedy=remedy)
         if OperatorEvent.STOP in said.events:
             self.stop(f"{self.name}: stop pressed while the devices were checked")
+        if said.action.shape != (len(self.elements),):
+            return Finding(
+                good=False,
+                words=f"it drives {said.action.size} elements, the task's action has "
+                f"{len(self.elements)}: {', '.join(self.elements)}",
+                remedy="name the task's elements in the device's `action`",
+            )
         if said.active:
             return Finding(good=False, words="it moves", remedy="let go of it")
         if said.heard_ns is None:

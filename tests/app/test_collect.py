@@ -141,6 +141,22 @@ def test_one_that_is_not_there_stops_the_run_before_anything_is_recorded(
     assert not (run.path / "demos").exists()
 
 
+def test_one_that_drives_more_than_the_task_has_is_told(
+    tmp_path: Path,
+    make_config: Callable[..., RunConfig],
+    plug_in: Callable[..., Hid],
+    cli: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plug_in()
+    person = SpaceMouseConfig(action=("x", "y", "z"), dead_man="motion", buttons={})
+    config = make_config(IN_REAL_TIME).model_copy(update={"demonstrator": person})
+    run = RunFolder.create(tmp_path, config)
+    assert cli("collect", "--resume", run.path) == 1
+    assert "spacemouse drives 3 elements, the task's action has 2: joint1, joint2" in said(capsys)
+    assert demonstrations(run) == []
+
+
 def test_a_simulator_faster_than_time_is_no_place_for_a_persons_hand(
     new_run: Callable[..., RunFolder],
     plug_in: Callable[..., Hid],

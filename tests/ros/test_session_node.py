@@ -85,13 +85,15 @@ class Session:
         self.graph.until(lambda: self.states and self.newest.live and self.newest.view > first)
         return node
 
-    def call(self, verb: str, arguments: str = "", by: str = "anna") -> Any:
-        request = SessionCommand.Request(verb=verb, arguments_json=arguments, by=by)
+    def call(self, verb: str, arguments: str = "", by: str = "anna", seen: int = 0) -> Any:
+        request = SessionCommand.Request(verb=verb, arguments_json=arguments, by=by, view=seen)
         self.graph.until(self.client.service_is_ready)
         return self.client.call_async(request)
 
-    def answer(self, verb: str, arguments: str = "", by: str = "anna") -> tuple[bool, str]:
-        future = self.call(verb, arguments, by)
+    def answer(
+        self, verb: str, arguments: str = "", by: str = "anna", seen: int = 0
+    ) -> tuple[bool, str]:
+        future = self.call(verb, arguments, by, seen)
         self.graph.until(future.done)
         return future.result().success, future.result().message
 
@@ -140,6 +142,18 @@ def test_a_command_reaches_the_desk_and_its_answer_comes_back(session: Session) 
     assert relabel.arguments == arguments | {"by": "anna"}
     assert (start.verb, start.arguments) == (Verb.START, {})
     assert relabel.client.startswith("ros-")
+
+
+def test_what_was_asked_of_a_view_of_long_ago_is_refused_but_a_stop(session: Session) -> None:
+    session.heard()
+    seen = session.newest.view
+    assert session.answer("take_over", seen=seen) == (True, "take_over")
+    session.graph.spin(2.0)
+    done, words = session.answer("take_over", seen=seen)
+    assert not done
+    assert words.endswith("s ago; look, then ask again")
+    assert session.answer("stop", seen=seen)[0]
+    assert [command.verb for command in session.asked] == [Verb.TAKE_OVER, Verb.STOP]
 
 
 def test_what_the_session_refuses_is_refused_in_its_words(session: Session) -> None:

@@ -435,9 +435,15 @@ def test_a_device_that_is_heard_again_and_again_is_told_so(station):
         (HardwareError("no SpaceMouse is plugged in"), "no SpaceMouse is plugged in"),
         (moving(), "it moves"),
         (at_rest(heard_ns=0), "s ago, at most"),
+        (
+            OperatorInput(active=False, action=np.zeros(7, np.float32)),
+            "it drives 7 elements, the task's action has 1: dx",
+        ),
     ],
 )
-def test_a_device_that_is_absent_moves_or_is_silent_is_told(station, said, words):
+def test_a_device_that_is_absent_moves_is_silent_or_drives_something_else_is_told(
+    station, said, words
+):
     station.more = {"devices": [Device([said])]}
     spoilt(station, "device spacemouse", words)
 

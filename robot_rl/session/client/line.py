@@ -168,14 +168,22 @@ class Line:
         """Leave: whoever holds the arm with this client lets go of it."""
         await self._drop()
 
-    def command(self, verb: Verb, arguments: Mapping[str, Argument] | None = None) -> int:
+    def command(
+        self, verb: Verb, arguments: Mapping[str, Argument] | None = None, view: int = 0
+    ) -> int:
         """Ask for something; return the number that its answer has, 0 if it cannot be sent.
 
         It says what was seen when it was asked for: the session refuses what comes too long after
         that, all but a stop.
+
+        Args:
+            verb: what is asked for.
+            arguments: what it takes.
+            view: number of the view that was seen; the newest that came here, if not said.
         """
         number = self._count()
-        asked = Asked(number=number, verb=verb, view=self._view, arguments=dict(arguments or {}))
+        seen = view or self._view
+        asked = Asked(number=number, verb=verb, view=seen, arguments=dict(arguments or {}))
         if not self.client:
             return 0
         if verb == Verb.STOP:

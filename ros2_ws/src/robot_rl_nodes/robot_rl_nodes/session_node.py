@@ -123,7 +123,7 @@ class SessionNode(ManagedNode):
         arguments = {} if verb == Verb.STOP else arguments_from(request)
         self.get_logger().info(f"{verb}, asked for by {request.by or 'somebody'}")
         waiting = Future()
-        self._link.ask(verb, arguments, waiting.set_result)
+        self._link.ask(verb, arguments, waiting.set_result, int(request.view))
         answer: Any = await waiting
         return answer
 

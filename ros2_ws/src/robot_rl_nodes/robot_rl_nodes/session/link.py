@@ -64,6 +64,7 @@ class SessionLink:
         verb: Verb,
         arguments: Mapping[str, Argument],
         answered: Callable[[Answer], object],
+        view: int = 0,
     ) -> None:
         """Ask for something; a stop goes out by whatever way there is, and takes no arguments.
 
@@ -71,8 +72,9 @@ class SessionLink:
             verb: what is asked for.
             arguments: what it takes.
             answered: called once, soon, in another thread.
+            view: number of the view that was seen; the newest, if not said.
         """
-        asking = self._stop() if verb == Verb.STOP else self._ask(verb, arguments)
+        asking = self._stop() if verb == Verb.STOP else self._ask(verb, arguments, view)
         self._start(asking).add_done_callback(lambda asked: answered(_answer_of(asked)))
 
     def close(self, seconds: float) -> bool:
@@ -111,10 +113,10 @@ class SessionLink:
         elif (waiting := self._answers.get(heard.number)) is not None and not waiting.done():
             waiting.set_result(heard)
 
-    async def _ask(self, verb: Verb, arguments: Mapping[str, Argument]) -> Answer:
+    async def _ask(self, verb: Verb, arguments: Mapping[str, Argument], view: int) -> Answer:
         if not self.status.is_live:
             return _refusal(f"nothing was asked for: {silence(self.status)}")
-        answer = await self._answer_to(self._line.command(verb, arguments), _ANSWER_S)
+        answer = await self._answer_to(self._line.command(verb, arguments, view), _ANSWER_S)
         return answer or _refusal(
             f"the session has not answered within {_ANSWER_S:g} s: whether it is done shows in "
             "session/state"
