@@ -101,39 +101,32 @@ class Person:
         self.until(lambda: self.mode == Mode.HOLD)
 
     def until_demonstration(self, number: int) -> None:
-        """Do what a person does meanwhile: clear and start."""
-
-        def waits() -> bool:
-            view = self.view
-            assert view is not None
-            if view.mode == Mode.STOP and Verb.CLEAR in view.legal:
-                self.ask(Verb.CLEAR, by="anna", cause=view.why)
-            elif view.mode == Mode.READY:
-                self.ask(Verb.START)
-            elif view.mode == Mode.HOLD and Verb.RESUME in view.legal:
-                self.ask(Verb.RESUME)
-            return f"demonstration {number} of 2: drive" in view.why
-
-        self.until(waits, 90)
+        """Do what a person does meanwhile: clear, start and go on."""
+        awaited = f"demonstration {number} of 2: drive"
+        self._until_in_view(lambda view: awaited in view.why, Verb.RESUME)
 
     def until_policy_drives(self, episode: str = "") -> None:
-        """Do what a person does meanwhile: give back, clear and start."""
+        """Do what a person does meanwhile: clear, start, give back and go on."""
 
-        def drives() -> bool:
-            view = self.view
-            assert view is not None
-            if view.mode == Mode.STOP and Verb.CLEAR in view.legal:
-                self.ask(Verb.CLEAR, by="anna", cause=view.why)
-            elif view.mode == Mode.READY:
-                self.ask(Verb.START)
-            elif view.mode == Mode.HOLD:
-                self.ask(Verb.GIVE_BACK)
-            elif view.mode == Mode.REVIEW:
-                self.ask(Verb.NEXT)
+        def drives(view: View) -> bool:
             is_it = view.episode is not None and view.episode.episode_id.startswith(episode)
             return view.mode == Mode.AUTO and is_it
 
-        self.until(drives, 180)
+        self._until_in_view(drives, Verb.GIVE_BACK)
+
+    def _until_in_view(self, happened: Callable[[View], bool], held: Verb) -> None:
+        steps = {Mode.READY: Verb.START, Mode.HOLD: held, Mode.REVIEW: Verb.NEXT}
+
+        def looks() -> bool:
+            view = self.view
+            assert view is not None
+            if view.mode == Mode.STOP and Verb.CLEAR in view.legal:
+                self.ask(Verb.CLEAR, by="anna", cause=view.why)
+            elif view.mode in steps and steps[view.mode] in view.legal:
+                self.ask(steps[view.mode])
+            return happened(view)
+
+        self.until(looks, 180)
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._closing.set)
