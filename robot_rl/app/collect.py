@@ -13,11 +13,10 @@ from robot_rl.data.judged import successes
 from robot_rl.data.store.episode_store import EpisodeStore
 from robot_rl.runtime.events import PhaseProgress
 from robot_rl.runtime.improve import tell_episode
-from robot_rl.runtime.record import next_seed, record_episode
+from robot_rl.runtime.record import DEMONSTRATION, name_of, next_seed, record_episode
 from robot_rl.runtime.rollout import OnStep
 
 PHASE = "collect"
-_KIND = "demo"
 
 
 def collect(
@@ -60,9 +59,9 @@ def collect(
             if between is None:
                 _check_attempts(run, store)
             start_s = time.monotonic()
-            seed = next_seed(store, _KIND, first_seed)
+            seed = next_seed(store, DEMONSTRATION, first_seed)
             metadata = run.metadata(seed, operator=demonstrator)
-            name = f"{_KIND}-{seed}"
+            name = name_of(DEMONSTRATION, seed)
             episode = record_episode(rollout, store, name, seed, metadata, watch)
             tell_episode(PHASE, episode, 0, time.monotonic() - start_s, run.sinks)
         summary["attempts"] = len(store)

@@ -30,7 +30,7 @@ from robot_rl.runtime.events import (
     send,
 )
 from robot_rl.runtime.link import LearnerLink, Published
-from robot_rl.runtime.record import next_seed, record_episode, seed_of
+from robot_rl.runtime.record import ONLINE, name_of, next_seed, record_episode, seed_of
 from robot_rl.runtime.rollout import OnStep, Rollout, force_curve, succeeded
 
 PHASE = "improve"
@@ -38,7 +38,6 @@ Between = Callable[[EpisodeStore, LearnerLink], bool]
 """Called before each recorded episode and after the last; it may delete, trim and judge episodes
 of the store, and amend the learner's memory of them. False ends the phase."""
 
-_KIND = "online"
 _LOG = logging.getLogger(__name__)
 
 
@@ -180,7 +179,7 @@ class Improvement:
         return record_episode(
             self._rollout,
             self._store,
-            f"{_KIND}-{seed}",
+            name_of(ONLINE, seed),
             seed,
             self._metadata(seed),
             on_step=self._hand_over,
@@ -208,10 +207,10 @@ class Improvement:
         """
         unsaved = self._first_seed + self.progress.episodes
         for entry in Journal(self._store.path).manifest.entries.values():
-            if seed_of(_KIND, entry.id) >= unsaved:
+            if seed_of(ONLINE, entry.id) >= unsaved:
                 self.progress.env_steps += entry.steps
                 self.progress.human_steps += entry.human_steps
-        self.progress.episodes = next_seed(self._store, _KIND, unsaved) - self._first_seed
+        self.progress.episodes = next_seed(self._store, ONLINE, unsaved) - self._first_seed
 
     def _checkpoint(self) -> None:
         if self.progress.episodes <= self._saved_episodes:

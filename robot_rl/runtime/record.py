@@ -13,6 +13,9 @@ from robot_rl.data.store.episode_store import EpisodeStore
 from robot_rl.data.store.journal import Journal
 from robot_rl.runtime.rollout import OnStep, Rollout
 
+DEMONSTRATION, ONLINE = "demo", "online"
+"""Kinds of recordings."""
+
 
 def record_episode(
     rollout: Rollout,
@@ -43,8 +46,13 @@ def record_episode(
     return episode
 
 
+def name_of(kind: str, seed: int) -> str:
+    """The id of the recording of a kind that begins where the seed says."""
+    return f"{kind}-{seed}"
+
+
 def seed_of(kind: str, episode_id: str) -> int:
-    """The seed in the id `KIND-SEED` of a recording; -1 if it is made of one, or imported."""
+    """The seed in the id of a recording of a kind; -1 if it is made of one, or imported."""
     match = re.fullmatch(rf"{re.escape(kind)}-(0|[1-9][0-9]*)", episode_id)
     return int(match[1]) if match else -1
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from robot_rl.core.errors import HardwareError, RobotRlError
 from robot_rl.core.spec import TaskSpec
 from robot_rl.core.types import Observation, Outcome, Source, StepResult, Vector
+from robot_rl.runtime.record import DEMONSTRATION, ONLINE, name_of
 from robot_rl.session.course import Course
 from robot_rl.session.devices import Devices
 from robot_rl.session.emergency import EmergencyStop
@@ -33,7 +34,6 @@ class SessionEnded(RobotRlError):
 class Episodes:
     """What `SessionEnv` tells, and asks.
 
-    Args:
     Attributes:
         opened: the next episode is recorded.
     """
@@ -147,6 +147,7 @@ class Episodes:
         result = self._judged(result)
         self._showing.step = (action, result)
         if course.tally is not None:
+            course.tally.horizon += self.stands_still(source)
             course.tally.add(source, result)
         if result.terminated or result.truncated:
             self._end()
@@ -162,7 +163,7 @@ class Episodes:
         """The id under which the episode is recorded, or only counted."""
         if not self.opened:
             return f"judging-{seed}"
-        return f"demo-{seed}" if self._course.demonstrates else f"online-{seed}"
+        return name_of(DEMONSTRATION if self._course.demonstrates else ONLINE, seed)
 
     def _see(self, observation: Observation) -> None:
         self._showing.observation = observation

@@ -93,6 +93,7 @@ def test_its_time_stands_still_while_nobody_drives(world, demos):
         assert not world.tick().truncated
     assert world.view.mode == Mode.HOLD
     assert world.view.why == "nobody drives; drive on, or judge the demonstration"
+    assert (world.look().episode.step, world.view.episode.horizon) == (45, 60)
     assert not drive(world, 14).truncated
     assert drive(world, 1).truncated
     # The next one has no more time than that.
