@@ -164,3 +164,21 @@ def test_absent_package_is_told_with_its_remedy(
     monkeypatch.setattr(page_browser, "PACKAGES", ("no_such_package",))
     assert page.main(page.Options(quick=True)) == 1
     assert "no Python package no_such_package" in capsys.readouterr().err
+
+
+@pytest.mark.sim
+@pytest.mark.render
+def test_the_loop_that_is_measured_turns_with_a_page_and_without(tmp_path: Path) -> None:
+    with Helper("page_loop", tmp_path) as loop:
+        loop.ask("begin")
+        time.sleep(1.0)
+        without = loop.ask("told")
+        url = loop.ask("open page")
+        assert url.startswith("http://127.0.0.1")
+        loop.ask("begin")
+        time.sleep(1.0)
+        with_page = loop.ask("told")
+        loop.ask("close page")
+    for told in (without, with_page):
+        assert len(told["checked_ns"]) >= 5
+        assert told["stands"].startswith("hold")
