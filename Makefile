@@ -28,7 +28,7 @@ ros:
 bench:
 	@scripts/setup.sh peers
 	for bench in throughput lateness cartesian chunking contact fault_matrix learner learning \
-	    serving replay dataset_io ros ros_faults page correction_session; do \
+	    serving replay dataset_io ros ros_faults page correction_session pauses; do \
 	  .venv/bin/python scripts/bench/$$bench.py --quick --json runs/bench-quick/$$bench.json || exit; \
 	done
 

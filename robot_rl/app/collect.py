@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from robot_rl.app.run_config import DEMONSTRATION_SEEDS, SEEDS_PER_RUN
 from robot_rl.app.run_context import RunContext
+from robot_rl.control.realtime import exempt_from_collection
+from robot_rl.core.clock import is_machine_clock
 from robot_rl.core.errors import ConfigError, RobotRlError
 from robot_rl.core.types import Source
 from robot_rl.data.judged import successes
@@ -54,16 +56,20 @@ def collect(
         rollout = run.station.rollout(
             run.station.agent(), operator=demonstrator, human_source=Source.DEMO
         )
+        if is_machine_clock(run.station.bench.clock):
+            # A collection beside torch stops the loop for longer than the arm may be unheard.
+            exempt_from_collection()
+        seed = next_seed(store, DEMONSTRATION, first_seed)
         while _good(run, store, between) < config.episodes:
             run.check_stop()
             if between is None:
                 _check_attempts(run, store)
             start_s = time.monotonic()
-            seed = next_seed(store, DEMONSTRATION, first_seed)
             metadata = run.metadata(seed, operator=demonstrator)
             name = name_of(DEMONSTRATION, seed)
             episode = record_episode(rollout, store, name, seed, metadata, watch)
             tell_episode(PHASE, episode, 0, time.monotonic() - start_s, run.sinks)
+            seed += 1
         summary["attempts"] = len(store)
         summary["steps"] = sum(store.entry(episode_id).steps for episode_id in store.ids())
 

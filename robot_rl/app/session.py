@@ -29,7 +29,6 @@ from robot_rl.app.terminal import INTERRUPTED, Terminal
 from robot_rl.app.through import open_station
 from robot_rl.config.load import checked
 from robot_rl.control.arbiter import HandOver
-from robot_rl.control.realtime import exempt_from_collection
 from robot_rl.control.watchdog import watched
 from robot_rl.core.clock import require_machine_clock
 from robot_rl.core.errors import ConfigError, LearnerLostError, RobotRlError
@@ -241,8 +240,6 @@ def _demonstrate(run: RunContext, session: Session) -> None:
 
     if run.folder.summary_of("collect") is None:
         _open(session)
-        # A collection beside torch stops the loop for longer than the arm may be unheard.
-        exempt_from_collection()
         collect(run, between, session.acted)
     with session.learning():
         imitate(run)

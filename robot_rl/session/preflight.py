@@ -60,10 +60,7 @@ class Preflight:
     """
 
     def __init__(self, checks: Sequence[Check], confirmations: Sequence[str]) -> None:
-        names = [*(check.name for check in checks), *confirmations]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ConfigError(f"{', '.join(twice)}: checked twice; expected names that differ")
-        self._checks = tuple(checks)
+        self._checks = _distinct(checks, confirmations)
         self._findings: dict[str, Finding] = {}
         self._confirmed_by = dict.fromkeys(confirmations, "")
 
@@ -73,9 +70,7 @@ class Preflight:
         Raises:
             ConfigError: if something of its name is looked at already.
         """
-        if check.name in {view.name for view in self.views()}:
-            raise ConfigError(f"{check.name}: checked twice; expected names that differ")
-        self._checks = (*self._checks, check)
+        self._checks = _distinct((*self._checks, check), tuple(self._confirmed_by))
 
     @property
     def good(self) -> bool:
@@ -117,6 +112,13 @@ class Preflight:
             for name, by in self._confirmed_by.items()
         ]
         return (*checked, *asked)
+
+
+def _distinct(checks: Sequence[Check], confirmations: Sequence[str]) -> tuple[Check, ...]:
+    names = [*(check.name for check in checks), *confirmations]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"{', '.join(twice)}: checked twice; expected names that differ")
+    return tuple(checks)
 
 
 def _found(check: Check) -> Finding:

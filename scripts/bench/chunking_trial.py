@@ -10,10 +10,11 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from report import Row
-from workload import RUN, task_overrides
+from workload import RUN, demonstrations, task_overrides, untrained
 
 from robot_rl.app.run_config import (
     DEMONSTRATION_SEEDS,
@@ -30,7 +31,6 @@ from robot_rl.core.clock import NS_PER_S, Clock
 from robot_rl.core.episode import Episode, EpisodeMetadata
 from robot_rl.core.types import ActionChunk, Observation, Source, Transition, Vector
 from robot_rl.data.chunks import ChunkData, chunk_windows
-from robot_rl.data.normaliser import Normaliser
 from robot_rl.learning.imitation import train_policy
 from robot_rl.policies.chunk_policy import ChunkPolicy
 from robot_rl.policies.realtime import RealtimePolicy
@@ -136,7 +136,8 @@ def trained(seed: int, budget: Budget, more: Sequence[str] = ()) -> Iterator[Rig
     station = Station.of_run(config)
     with station.bench.robot:
         try:
-            demos = _demonstrate(config, station, seed, budget.demonstrations)
+            first = DEMONSTRATION_SEEDS + seed * SEEDS_PER_RUN
+            demos = list(islice(demonstrations(config, station, first), budget.demonstrations))
             base = _imitate(config, station, demos, seed, budget.imitation_steps)
             yield Rig(station=station, base=base)
         finally:
@@ -218,26 +219,13 @@ def _player(rig: Rig, mode: str, latency_s: float) -> tuple[Player, Callable[[],
     return AsyncChunkPlayer(planner, clock, settings, execute=execute), lambda: planner.plans
 
 
-def _demonstrate(config: RunConfig, station: Station, seed: int, count: int) -> list[Episode]:
-    demonstrator = config.demonstrator.build(station.bench)
-    rollout = station.rollout(station.agent(), operator=demonstrator, human_source=Source.DEMO)
-    first = DEMONSTRATION_SEEDS + seed * SEEDS_PER_RUN
-    return [
-        rollout.run(f"demo-{start}", start, EpisodeMetadata(task="point_reach", seed=start))
-        for start in range(first, first + count)
-    ]
-
-
 def _imitate(
     config: RunConfig, station: Station, demos: Sequence[Episode], seed: int, steps: int
 ) -> ChunkPolicy:
-    task = station.bench.task
-    packed = np.concatenate([task.observation.pack(e.vectors) for e in demos])
-    normaliser = Normaliser.fit_min_max(packed, margin=0.1)
-    assert config.trained_base
     assert config.imitate
-    base = config.trained_base.build(task.observation, task.action, normaliser, seed=seed)
-    data = _at_rest_in_the_end(chunk_windows(demos, base.config.horizon, task.observation))
+    base = untrained(config, station, demos, seed)
+    observation = station.bench.task.observation
+    data = _at_rest_in_the_end(chunk_windows(demos, base.config.horizon, observation))
     train_policy(base, data, config.imitate.model_copy(update={"steps": steps}), seed=seed)
     return base
 

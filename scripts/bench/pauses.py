@@ -13,15 +13,15 @@ from __future__ import annotations
 import dataclasses
 import sys
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import tyro
 from report import Claim, Row, publish
-from workload import CONFIGS
+from workload import CONFIGS, demonstrations, untrained
 
-from robot_rl.app.imitate import MARGIN
 from robot_rl.app.run_config import DEMONSTRATION_SEEDS, HELD_OUT_SEEDS, SEEDS_PER_RUN, RunConfig
 from robot_rl.app.station import Station
 from robot_rl.config.load import load
@@ -29,7 +29,6 @@ from robot_rl.core.episode import Episode, EpisodeMetadata
 from robot_rl.core.errors import RobotRlError
 from robot_rl.core.types import Source
 from robot_rl.data.chunks import chunk_windows
-from robot_rl.data.normaliser import Normaliser
 from robot_rl.learning.imitation import train_policy
 from robot_rl.policies.chunk_policy import ChunkPolicy
 from robot_rl.runtime.evaluator import evaluate
@@ -114,19 +113,12 @@ def compared(seed: int, effort: Effort) -> tuple[list[Row], Wins, Wins]:
 
 
 def _demonstrations(config: RunConfig, station: Station, count: int) -> list[Episode]:
-    assert config.demonstrator
-    person = config.demonstrator.build(station.bench)
-    rollout = station.rollout(station.agent(), operator=person, human_source=Source.DEMO)
     first = DEMONSTRATION_SEEDS + config.seed * SEEDS_PER_RUN
-    found: list[Episode] = []
-    for seed in range(first, first + _MOST_ATTEMPTS * count):
-        metadata = EpisodeMetadata(task=station.bench.task.name, seed=seed)
-        episode = rollout.run(f"demo-{seed}", seed, metadata)
-        if succeeded(episode):
-            found.append(episode)
-        if len(found) == count:
-            return found
-    raise RobotRlError(f"only {len(found)} of {count} demonstrations succeeded")
+    shown = islice(demonstrations(config, station, first), _MOST_ATTEMPTS * count)
+    found = list(islice(filter(succeeded, shown), count))
+    if len(found) < count:
+        raise RobotRlError(f"only {len(found)} of {count} demonstrations succeeded")
+    return found
 
 
 def _as_if_shown(demo: Episode) -> Episode:
@@ -138,14 +130,11 @@ def _as_if_shown(demo: Episode) -> Episode:
 def _imitated(
     config: RunConfig, station: Station, episodes: list[Episode], updates: int
 ) -> ChunkPolicy:
-    task, settings, imitate = station.bench.task, config.trained_base, config.imitate
-    assert settings
-    assert imitate
-    packed = np.concatenate([task.observation.pack(e.vectors) for e in episodes])
-    normaliser = Normaliser.fit_min_max(packed, margin=MARGIN)
-    policy = settings.build(task.observation, task.action, normaliser, seed=config.seed)
-    windows = chunk_windows(episodes, settings.horizon, task.observation)
-    train_policy(policy, windows, imitate.model_copy(update={"steps": updates}), config.seed)
+    assert config.imitate
+    policy = untrained(config, station, episodes, config.seed)
+    windows = chunk_windows(episodes, policy.config.horizon, station.bench.task.observation)
+    settings = config.imitate.model_copy(update={"steps": updates})
+    train_policy(policy, windows, settings, config.seed)
     return policy
 
 

@@ -6,11 +6,12 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from report import Row
-from workload import CONFIGS
+from workload import CONFIGS, demonstrations
 
 from robot_rl.app.run_config import (
     DEMONSTRATION_SEEDS,
@@ -109,7 +110,9 @@ def trial(arm: Arm, seed: int, budget: Sequence[str] = ()) -> Row:
     station = Station.of_run(config)
     with station.bench.robot:
         try:
-            demos = _demonstrate(config, station, MANY)
+            first = DEMONSTRATION_SEEDS + config.seed * SEEDS_PER_RUN
+            shown = demonstrations(config, station, first)
+            demos = list(islice(filter(succeeded, shown), MANY))
             worker = _worker(config, station, demos, arm.demonstrations)
             done = _learn(config, station, worker, arm.person)
             wins = _evaluate(config, station, worker)
@@ -133,18 +136,6 @@ def trial(arm: Arm, seed: int, budget: Sequence[str] = ()) -> Row:
 def toy_config(overrides: Sequence[str]) -> RunConfig:
     """The run that a trial is taken from."""
     return load(RUN, RunConfig, [*SETTINGS, *overrides])
-
-
-def _demonstrate(config: RunConfig, station: Station, count: int) -> list[Episode]:
-    person = config.demonstrator.build(station.bench)
-    rollout = station.rollout(station.agent(), operator=person, human_source=Source.DEMO)
-    first = DEMONSTRATION_SEEDS + config.seed * SEEDS_PER_RUN
-    demos: list[Episode] = []
-    while len(demos) < count:
-        demo = rollout.run(f"demo-{first}", first, _metadata(station, first))
-        demos += [demo] if succeeded(demo) else []
-        first += 1
-    return demos
 
 
 def _worker(

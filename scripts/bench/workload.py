@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from robot_rl.app.imitate import MARGIN
 from robot_rl.app.run_config import DEMONSTRATION_SEEDS, RunConfig
 from robot_rl.app.station import Station
 from robot_rl.config.load import load
@@ -18,6 +21,7 @@ from robot_rl.data.chunks import chunk_windows
 from robot_rl.data.normaliser import Normaliser
 from robot_rl.learning.imitation import train_policy
 from robot_rl.policies.chunk_policy import ChunkPolicy
+from robot_rl.runtime.record import DEMONSTRATION, name_of
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RUN = CONFIGS / "runs" / "peg_insert.yaml"
@@ -73,31 +77,40 @@ def open_workload(task: str, effort: Effort, *overrides: str) -> Iterator[Worklo
     station = Station.of_run(config)
     with station.bench.robot:
         try:
-            demos = _demonstrate(config, station, effort.demonstrations)
+            demos = list(islice(demonstrations(config, station), effort.demonstrations))
             base = _imitate(config, station, demos, effort.imitation_steps)
             yield Workload(config=config, station=station, demos=demos, base=base)
         finally:
             station.bench.close()
 
 
-def _demonstrate(config: RunConfig, station: Station, count: int) -> list[Episode]:
-    demonstrator = config.demonstrator.build(station.bench)
-    rollout = station.rollout(station.agent(), operator=demonstrator, human_source=Source.DEMO)
-    seeds = range(DEMONSTRATION_SEEDS, DEMONSTRATION_SEEDS + count)
-    return [
-        rollout.run(f"demo-{s}", s, EpisodeMetadata(task=station.bench.task.name, seed=s))
-        for s in seeds
-    ]
+def demonstrations(
+    config: RunConfig, station: Station, first: int = DEMONSTRATION_SEEDS
+) -> Iterator[Episode]:
+    """What the run's demonstrator does, good or bad, from one start after the other."""
+    assert config.demonstrator
+    person = config.demonstrator.build(station.bench)
+    rollout = station.rollout(station.agent(), operator=person, human_source=Source.DEMO)
+    for seed in itertools.count(first):
+        metadata = EpisodeMetadata(task=station.bench.task.name, seed=seed)
+        yield rollout.run(name_of(DEMONSTRATION, seed), seed, metadata)
+
+
+def untrained(
+    config: RunConfig, station: Station, demos: Sequence[Episode], seed: int = 0
+) -> ChunkPolicy:
+    """The run's base policy, normalised by what was demonstrated, before it has learned."""
+    task = station.bench.task
+    packed = np.concatenate([task.observation.pack(e.vectors) for e in demos])
+    normaliser = Normaliser.fit_min_max(packed, margin=MARGIN)
+    assert config.trained_base
+    return config.trained_base.build(task.observation, task.action, normaliser, seed=seed)
 
 
 def _imitate(config: RunConfig, station: Station, demos: list[Episode], steps: int) -> ChunkPolicy:
-    task = station.bench.task
-    packed = np.concatenate([task.observation.pack(e.vectors) for e in demos])
-    normaliser = Normaliser.fit_min_max(packed, margin=0.1)
-    assert config.trained_base
     assert config.imitate
-    base = config.trained_base.build(task.observation, task.action, normaliser)
-    data = chunk_windows(demos, base.config.horizon, task.observation)
+    base = untrained(config, station, demos)
+    data = chunk_windows(demos, base.config.horizon, station.bench.task.observation)
     settings = config.imitate.model_copy(update={"steps": steps, "warmup_steps": 0})
     train_policy(base, data, settings, seed=0)
     return base
