@@ -154,6 +154,13 @@ class ActionSpec:
         """Convert an SI action float32[..., d] back to the normalised space."""
         return values / np.asarray(self.scale, np.float32)
 
+    def misfit(self, action: NDArray[np.float32]) -> str:
+        """Why whoever wants such an action drives something else, in words; empty if it fits."""
+        if action.shape == (self.size,):
+            return ""
+        names = ", ".join(self.names)
+        return f"drives {action.size} elements, the task's action has {self.size}: {names}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RobotSpec:

@@ -200,12 +200,8 @@ class Rollout:
         except HardwareError as error:
             self._arbiter.lose(str(error))
             return None
-        names = self._env.action_spec.names
-        if said.action.shape != (len(names),):
-            raise ContractError(
-                f"{self._operator.name} drives {said.action.size} elements, the task's action has "
-                f"{len(names)}: {', '.join(names)}"
-            )
+        if why := self._env.action_spec.misfit(said.action):
+            raise ContractError(f"{self._operator.name} {why}")
         return said
 
     def _begin(self, seed: int) -> Observation:

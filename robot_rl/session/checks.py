@@ -95,7 +95,7 @@ def checks_of(
             DeviceCheck(
                 device=device,
                 name=_name(index, devices),
-                elements=task.action.names,
+                action=task.action,
                 clock=bench.clock,
                 machine=machine,
                 observe=streams.observation,

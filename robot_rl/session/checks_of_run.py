@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from robot_rl.core.clock import NS_PER_S, Clock
 from robot_rl.core.errors import RobotRlError
 from robot_rl.core.protocol import Operator, OperatorEvent
 from robot_rl.core.recording import RecordingSpec
+from robot_rl.core.spec import ActionSpec
 from robot_rl.core.types import Observation
 from robot_rl.data.disk.durable import Disk
 from robot_rl.data.store.recording import expected_bytes
@@ -161,12 +162,12 @@ class DeviceCheck:
         machine: the machine's monotonic clock.
         observe: returns what is observed now, for devices that follow the arm.
         stop: latches the emergency stop: it counts here, too.
-        elements: of the task's action.
+        action: of the task.
     """
 
     device: Operator
     name: str
-    elements: Sequence[str]
+    action: ActionSpec
     clock: Clock
     machine: Clock
     observe: Callable[[], Observation]
@@ -189,13 +190,9 @@ class DeviceCheck:
             return Finding(good=False, words=str(error), remedy=remedy)
         if OperatorEvent.STOP in said.events:
             self.stop(f"{self.name}: stop pressed while the devices were checked")
-        if said.action.shape != (len(self.elements),):
-            return Finding(
-                good=False,
-                words=f"it drives {said.action.size} elements, the task's action has "
-                f"{len(self.elements)}: {', '.join(self.elements)}",
-                remedy="name the task's elements in the device's `action`",
-            )
+        if why := self.action.misfit(said.action):
+            remedy = "name the task's elements in the device's `action`"
+            return Finding(good=False, words=f"it {why}", remedy=remedy)
         if said.active:
             return Finding(good=False, words="it moves", remedy="let go of it")
         if said.heard_ns is None:
